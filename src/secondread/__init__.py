@@ -1,0 +1,3 @@
+"""A second reader for MRI."""
+
+__version__ = "0.1.0"

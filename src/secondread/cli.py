@@ -1,0 +1,370 @@
+"""One thin verb per stage. Everything that a verb does stands in the room it calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from secondread import __version__
+from secondread.console import Progress, answer, ending, say
+
+if TYPE_CHECKING:
+    from secondread.index import Index
+
+app = typer.Typer(
+    name="secondread",
+    help="A second reader for MRI: is something abnormal there, which kind, where, and when not to judge.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    list[Path],
+    typer.Argument(help="A folder per class, a CSV, a BIDS tree, a folder of scans, or an index.", show_default=False),
+]
+Labels = Annotated[Path | None, typer.Option(help="CSV that joins labels to studies (study, image or group; label).")]
+Normal = Annotated[
+    list[str] | None, typer.Option(help="Name of a class that means 'nothing abnormal'; may be repeated.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn.", show_default="0")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML with any of the settings below.")]
+Optimizer = Annotated[str | None, typer.Option(help="adamw, adam, rmsprop, sgd or rprop.", show_default="adamw")]
+LossName = Annotated[
+    str | None, typer.Option("--loss", help="bce, focal, dice-bce or label-smoothing.", show_default="by the data")
+]
+Minutes = Annotated[float | None, typer.Option(help="Budget of wall-clock time; the schedule ends with it.")]
+Epochs = Annotated[int | None, typer.Option(help="How many epochs.", show_default="30, or as many as the minutes hold")]
+Batch = Annotated[int | None, typer.Option(help="Samples a step.")]
+Rate = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by the optimizer")]
+Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pixels.")]
+Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
+Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
+Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path("demo"),
+    studies: Annotated[int, typer.Option(help="Simulated studies to learn from and to be judged on.")] = 240,
+    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 6.0,
+) -> None:
+    """The main job on simulated scans, no data needed; ends with the path of a report."""
+    from secondread.demo import run_demo
+
+    with ending("demo", "Run it again: what was simulated and packed is kept."), Progress() as progress:
+        run_demo(out, studies=studies, minutes=minutes, progress=progress)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    studies: Annotated[int, typer.Option(help="How many.")] = 20,
+    seed: Annotated[int, typer.Option(help="Same seed, same scans.")] = 0,
+    spacing: Annotated[float, typer.Option(help="mm between voxels.")] = 2.0,
+    contrast: Annotated[list[str] | None, typer.Option(help="t1, t1c, t2, flair or pd; may be repeated.")] = None,
+    normal: Annotated[float, typer.Option(help="Share of studies without a lesion.")] = 0.5,
+) -> None:
+    """Write labelled head scans with lesions and their masks, as NIfTI with a labels.csv."""
+    from secondread.simulate import Settings, write_studies
+
+    with ending("simulate", "Run it again to finish."), Progress() as progress:
+        contrasts = tuple(contrast) if contrast else Settings().contrasts
+        settings = Settings(spacing=spacing, normal=normal, contrasts=contrasts)
+        say(f"wrote {write_studies(out, studies, seed, settings, progress)}")
+
+
+@app.command()
+def index(
+    data: Data,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Parquet file to write.")] = Path("index.parquet"),
+    labels: Labels = None,
+    normal: Normal = None,
+    seed: Seed = None,
+    repair: Annotated[bool, typer.Option(help="Replace a given split that leaks by one that does not.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find every study, its label, patient and near-duplicates; freeze the split; say what was found."""
+    from secondread.index import summarise
+
+    with ending("index"):
+        with Progress() as progress:
+            table = _index(data, labels, normal, seed, progress, repair=repair)
+            table.save(out)
+        say(summarise(table))
+        say(f"\nwrote {out}")
+        if as_json:
+            counts = table.table.group_by("label", "split").len().sort("label", "split").to_dicts()
+            answer({"index": str(out), "studies": table.table.height, "counts": counts, "notes": list(table.notes)})
+
+
+@app.command()
+def pack(
+    data: Data,
+    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    verify: Annotated[bool, typer.Option(help="Check every byte of an existing store instead of packing.")] = False,
+    size: Size = None,
+    spacing: Spacing = None,
+) -> None:
+    """Bring every study to the grid that training reads, chunked and checksummed; resumable."""
+    from secondread.store import Store
+    from secondread.store import pack as pack_rows
+    from secondread.train import make_plan
+
+    with ending("pack", "Run it again to go on: finished studies are kept."):
+        if verify:
+            Store.open(store).verify()
+            say(f"{store}: every byte is as it was written")
+            return
+        with Progress() as progress:
+            table = _index(data, None, None, None, progress)
+            plan = make_plan(table, {"size": size, "spacing": spacing}, device=_device("auto"))
+            packed = pack_rows([*table.rows("train"), *table.rows("validation")], plan.recipe, store, progress=progress)
+        _say_excluded(packed.excluded)
+        say(f"wrote {store}: {len(packed.cases)} studies")
+
+
+@app.command()
+def train(
+    data: Annotated[list[Path] | None, typer.Argument(help="As for index; not needed with --resume.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")] = Path("run"),
+    plan: PlanFile = None,
+    optimizer: Optimizer = None,
+    loss: LossName = None,
+    minutes: Minutes = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    learning_rate: Rate = None,
+    network: Network = None,
+    size: Size = None,
+    spacing: Spacing = None,
+    memory_mib: Memory = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    normal: Normal = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train a model on DATA: index, plan, pack, fit, write RUN/model."""
+    from secondread.config import settings
+    from secondread.errors import UsageError
+    from secondread.train import train as train_run
+
+    flags = {
+        "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
+        "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "memory_mib": memory_mib,
+    }  # fmt: skip
+    with ending("train", f"Go on with: secondread train -o {out} --resume"), Progress() as progress:
+        if not data and not resume:
+            raise UsageError("name the data to train on, or --resume to go on with a run")
+        table = None if resume or not data else _index(data, labels, normal, seed, progress)
+        overrides = {} if resume else settings(flags, plan)
+        model = train_run(
+            table, out, overrides=overrides, resume=resume, device=_device(device), progress=progress, say=say
+        )
+        say(f"model: {model}\njudge it: secondread evaluate {out} -o {out / 'evaluation'}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for the report.", show_default="RUN/evaluation")
+    ] = None,
+    data: Annotated[list[Path] | None, typer.Option(help="Judge on these instead of the run's test split.")] = None,
+    labels: Labels = None,
+    normal: Normal = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Judge a run on studies it never learned from: metrics.json and report.html."""
+    import json
+
+    from secondread.evaluate import evaluate as judge
+    from secondread.infer import load_model
+
+    out = out or run / "evaluation"
+    with ending("evaluate"):
+        with Progress() as progress:
+            table = _index(data, labels, normal, None, progress) if data else None
+            report = judge(run, out, index=table, reader=load_model(run, _device(device)), progress=progress)
+        metrics = json.loads((out / "metrics.json").read_text())
+        for name, figure in metrics["metrics"].items():
+            say(f"  {name:<34} {_figure(figure)}")
+        say(f"report: {report}")
+        if as_json:
+            answer(metrics | {"report": str(report)})
+
+
+@app.command()
+def compare(
+    data: Data,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the runs and the report.")] = Path("comparison"),
+    optimizer: Annotated[
+        str, typer.Option(help="Optimizers to compare, with commas between.")
+    ] = "adamw,rmsprop,sgd,rprop",
+    plan: PlanFile = None,
+    loss: LossName = None,
+    minutes: Minutes = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    size: Size = None,
+    spacing: Spacing = None,
+    seed: Seed = None,
+    normal: Normal = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train the same plan with several optimizers and put their curves side by side."""
+    from secondread.compare import compare_optimizers
+    from secondread.config import settings
+
+    flags = {
+        "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "size": size, "spacing": spacing,
+        "seed": seed,
+    }  # fmt: skip
+    names = [name.strip() for name in optimizer.split(",") if name.strip()]
+    with ending("compare", "Run it again to go on: finished runs are kept."):
+        with Progress() as progress:
+            table = _index(data, None, normal, seed, progress)
+            report = compare_optimizers(
+                table, names, settings(flags, plan), out, device=_device(device), progress=progress, say=say
+            )
+        say(f"report: {report}")
+        if as_json:
+            import json
+
+            answer(json.loads((out / "compare.json").read_text()) | {"report": str(report)})
+
+
+@app.command()
+def read(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.")],
+    scans: Annotated[list[Path], typer.Argument(help="Files, folders or DICOM series.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for findings.json, masks and pictures.")] = Path(
+        "findings"
+    ),
+    pictures: Annotated[bool, typer.Option(help="Draw a picture per study.")] = True,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
+    from secondread.index import studies_in
+    from secondread.infer import Scan, load_model, read_all
+
+    with ending("read", f"What was read until then is in {out}."):
+        reader = load_model(model, _device(device))
+        with Progress() as progress:
+            rows = [Scan(row.study, row.images, row.contrasts) for row in studies_in(scans)]
+            outcome = read_all(reader, rows, out, pictures=pictures, progress=progress)
+        for error in outcome.errors:
+            say(f"not read: {error['study']}: {error['error']}")
+        say(f"read {len(outcome.findings)} of {len(rows)} studies into {out}")
+        if as_json:
+            answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})
+        if not outcome.findings:
+            raise typer.Exit(3)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the bundle.")] = Path("bundle"),
+) -> None:
+    """Write a model as a bundle with ONNX beside the weights; refused if the two do not agree."""
+    from secondread.infer.export import export_bundle
+
+    with ending("export"):
+        say(f"wrote {export_bundle(run, out)}")
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Others than this machine can reach any but this.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    device: Device = "auto",
+) -> None:
+    """Read scans over HTTP, with a page to try it."""
+    from secondread.infer import load_model
+    from secondread.serve import run as serve_run
+
+    with ending("serve"):
+        serve_run(load_model(model, _device(device)), host, port)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, which device there is, what is slow, and what to do about it."""
+    from dataclasses import asdict
+
+    from secondread.doctor import examine, render
+
+    with ending("doctor"):
+        checks = examine()
+        if as_json:
+            answer({"checks": [asdict(check) for check in checks]})
+        else:
+            typer.echo(render(checks))
+
+
+def main() -> None:
+    """Entry point of the ``secondread`` command."""
+    app()
+
+
+def _index(
+    data: list[Path],
+    labels: Path | None,
+    normal: list[str] | None,
+    seed: int | None,
+    progress: Progress,
+    *,
+    repair: bool = False,
+) -> Index:
+    from secondread.index import build_index
+
+    return build_index(data, labels=labels, normal=normal or (), seed=seed or 0, progress=progress, repair=repair)
+
+
+def _device(name: str) -> str:
+    from secondread.errors import UsageError
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"no device called {name!r}; there are auto, cpu and cuda")
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device here; leave --device away, or run secondread doctor")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _figure(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f} (one group: no interval)"
+    interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
+    return f"{figure['value']:.3f} ({interval}; {figure['n']} studies, {figure['groups']} groups)"
+
+
+def _say_excluded(excluded: list[tuple[str, str]]) -> None:
+    for study, reason in excluded:
+        say(f"left out: {study}: {reason}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The same plan with several optimizers, on the same packed cases, and one report of their curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secondread.errors import UsageError
+from secondread.evaluate import compare_report
+from secondread.train import OPTIMIZERS, make_plan, pack_for, train
+
+if TYPE_CHECKING:
+    from secondread.index import Index
+
+
+def compare_optimizers(
+    index: Index,
+    names: Sequence[str],
+    overrides: Mapping[str, Any],
+    out: Path,
+    *,
+    device: str = "cpu",
+    progress: Callable[[str, int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Train a run per optimizer in ``OUT/<name>`` and write ``OUT/report.html``. Finished runs are not trained again.
+
+    Returns:
+        the path of the report.
+
+    Raises:
+        UsageError: an unknown name, or fewer than two.
+    """
+    if unknown := [name for name in names if name not in OPTIMIZERS]:
+        raise UsageError(f"no optimizer called {', '.join(unknown)}; there are {', '.join(OPTIMIZERS)}")
+    if len(set(names)) < 2:
+        raise UsageError("name at least two optimizers to compare, with a comma between")
+    store = pack_for(index, make_plan(index, overrides, device=device), out / "store", progress)
+    runs = {name: out / name for name in dict.fromkeys(names)}
+    for name, run in runs.items():
+        if (run / "model" / "manifest.json").exists():
+            continue
+        if say:
+            say(f"training with {name}: {OPTIMIZERS[name].when}")
+        chosen = {**overrides, "optimizer": name}
+        resume = (run / "plan.json").exists()
+        train(index, run, overrides=chosen, store=store, resume=resume, device=device, progress=progress)
+    return compare_report(runs, out)

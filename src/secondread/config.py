@@ -1,0 +1,45 @@
+"""Where a setting comes from: flags, then the plan's YAML, then ``SECONDREAD_*``, then the user's own file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from secondread.errors import UsageError
+
+PREFIX = "SECONDREAD_"
+
+
+def settings(flags: Mapping[str, Any], yaml_file: Path | None = None) -> dict[str, Any]:
+    """Plan overrides from all four places; the earlier in the order above wins.
+
+    Raises:
+        UsageError: a file that is missing or no YAML mapping.
+    """
+    known = {name.upper(): name for name in flags}
+    environment = {
+        known[key.removeprefix(PREFIX)]: value
+        for key, value in os.environ.items()
+        if key.startswith(PREFIX) and key.removeprefix(PREFIX) in known
+    }
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
+    personal = Path(home) / "secondread" / "plan.yaml"
+    merged = (_yaml(personal) if personal.is_file() else {}) | environment
+    merged |= _yaml(yaml_file) if yaml_file else {}
+    return merged | {name: value for name, value in flags.items() if value is not None}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no YAML: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise UsageError(f"{path} must map names to values, like 'optimizer: rmsprop'")
+    return {str(name): value for name, value in (content or {}).items()}

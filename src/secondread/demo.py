@@ -1,0 +1,56 @@
+"""The main job from beginning to end on simulated scans; also the shortest example of how the rooms fit together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from secondread.console import say
+from secondread.evaluate import evaluate
+from secondread.index import build_index, studies_in, summarise
+from secondread.infer import Scan, load_model, read_all
+from secondread.simulate import Settings, write_studies
+from secondread.train import train
+
+TRAINING_SEED, READING_SEED = 1, 2
+READ_STUDIES = 6
+
+
+def run_demo(
+    out: Path, *, studies: int, minutes: float, progress: Callable[[str, int, int], None] | None = None
+) -> Path:
+    """Simulate, index, pack, train, evaluate, and read scans simulated with another seed.
+
+    Returns:
+        the path of the report, which is also the last line said.
+    """
+    settings = Settings(spacing=2.0, contrasts=("t1", "t1c", "flair"))
+    say(f"1/5 simulating {studies} studies in {out / 'scans'}: half of them normal, half with lesions")
+    labels = write_studies(out / "scans", studies, TRAINING_SEED, settings, progress)
+    say("2/5 indexing")
+    index = build_index([labels], progress=progress)
+    say(summarise(index))
+    run = out / "run"
+    say(f"3/5 training for {minutes:g} minutes in {run}")
+    resume = (run / "plan.json").exists()
+    train(index, run, overrides={"minutes": minutes}, resume=resume, progress=progress, say=say)
+    say("4/5 judging it on the test split")
+    reader = load_model(run)
+    report = evaluate(run, run / "evaluation", reader=reader, progress=progress)
+    say(f"5/5 reading {READ_STUDIES} new scans, simulated with another seed, into {out / 'findings'}")
+    new = write_studies(out / "new-scans", READ_STUDIES, READING_SEED, settings, progress)
+    scans = [Scan(row.study, row.images, row.contrasts) for row in studies_in([new])]
+    outcome = read_all(reader, scans, out / "findings", progress=progress)
+    truth = {row.study: row.label for row in build_index([new]).rows()}
+    for finding in outcome.findings:
+        presence, top = finding["presence"], finding["categories"][0]
+        say(
+            f"  {finding['study']}: {presence['decision']} ({presence['probability']:.2f}), "
+            f"if anything {top['name']} ({top['probability']:.2f}); simulated as {truth[finding['study']]}"
+        )
+    figure = json.loads((report.parent / "metrics.json").read_text())["metrics"]["presence_auc"]
+    say(f"presence AUC on the test split: {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})")
+    say(f"findings: {out / 'findings' / 'findings.json'}")
+    say(f"report: {report}")
+    return report

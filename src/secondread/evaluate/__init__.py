@@ -1,0 +1,20 @@
+"""Figures with intervals, audits, the report."""
+
+from secondread.evaluate.audit import Audit, audit
+from secondread.evaluate.compare import compare_report
+from secondread.evaluate.curves import Verdict, read_history, verdict
+from secondread.evaluate.intervals import Figure, bootstrap
+from secondread.evaluate.run import StudyReader, evaluate
+
+__all__ = [
+    "Audit",
+    "Figure",
+    "StudyReader",
+    "Verdict",
+    "audit",
+    "bootstrap",
+    "compare_report",
+    "evaluate",
+    "read_history",
+    "verdict",
+]

@@ -1,0 +1,339 @@
+"""Judge a run: read the studies it never learned from, and write what came of it.
+
+The folder OUT gets ``predictions.parquet`` (a row per study), ``metrics.json`` and one self-contained ``report.html``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.errors import DataError, ResourceError, SecondreadError, UsageError, writing
+from secondread.evaluate import words
+from secondread.evaluate.audit import Audit, audit
+from secondread.evaluate.baselines import majority
+from secondread.evaluate.curves import Verdict, read_history, verdict
+from secondread.evaluate.figures import Line, tabulate
+from secondread.evaluate.gallery import Gallery
+from secondread.evaluate.judged import Classes, Judged, judge
+
+if TYPE_CHECKING:
+    from secondread.index import Index, Row
+    from secondread.infer import Reading
+    from secondread.volume import Study
+
+Progress = Callable[[str, int, int], None]
+
+
+class StudyReader(Protocol):
+    """What judging needs of a :class:`secondread.infer.Reader`."""
+
+    @property
+    def spec(self) -> Any: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def read(self, study: Study) -> Reading: ...
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A study that could not be read, and why."""
+
+    study: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything a report tells of one run.
+
+    Attributes:
+        run: name of the run's folder.
+        origin: which studies were judged, in words.
+        leaks: why figures may be too good, in words; empty where no leak was found.
+        rows: all included rows of the index judged; ``excluded``: those it left out, with reasons.
+        command: what makes this evaluation again.
+    """
+
+    run: str
+    origin: str
+    model: dict[str, Any]
+    classes: Classes
+    judged: tuple[Judged, ...]
+    unread: tuple[Unread, ...]
+    lines: tuple[Line, ...]
+    majority: str | None
+    history: tuple[dict[str, Any], ...]
+    verdict: Verdict | None
+    audit: Audit
+    leaks: tuple[str, ...]
+    rows: tuple[Row, ...]
+    excluded: tuple[Unread, ...]
+    notes: tuple[str, ...]
+    plan: dict[str, Any]
+    index_sha256: str
+    command: str
+
+    @property
+    def counts(self) -> words.Counts:
+        return words.Counts(len(self.judged), len({j.group for j in self.judged}), len(self.unread))
+
+    @property
+    def headline(self) -> Line | None:
+        return words.headline_of(self.lines, self.classes.normal is not None, len(self.classes.categories))
+
+    @property
+    def summary(self) -> tuple[str, str, str]:
+        """The answer in three sentences."""
+        name = f"{self.model['name']} {self.model['version']}"
+        return (
+            words.what_was_judged(name, self.counts, self.origin),
+            words.headline_words(self.headline),
+            words.main_caveat(self.leaks, self.audit, self.verdict, self.counts, self.headline),
+        )
+
+
+def evaluate(
+    run: Path,
+    out: Path,
+    *,
+    index: Index | None = None,
+    reader: StudyReader | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Judge ``run`` on its test split, or on every study of ``index``.
+
+    Args:
+        run: folder with ``index.parquet``, ``history.jsonl``, ``plan.json`` and ``model/``.
+        out: folder for the results; made where it is not there.
+        index: other data to judge on; what of it the run was trained on is said in the report.
+        reader: the model; None loads RUN/model.
+        progress: called as ``progress(what, done, total)``.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        UsageError: ``run`` is no run folder. DataError: no study to judge, or none could be read.
+        ResourceError: no space or permission for ``out``. ChecksumError: the model is damaged.
+    """
+    from secondread.evaluate.report import render
+    from secondread.index import Index
+    from secondread.infer import load_model
+
+    if not run.is_dir():
+        raise UsageError(f"there is no run at {run}; give the folder that `secondread train -o` wrote")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    own = Index.load(run / "index.parquet")
+    history, plan = read_history(run), _plan(run)
+    reader = load_model(run / "model") if reader is None else reader
+    classes = Classes(tuple(reader.spec.categories), reader.spec.normal, _draws_masks(reader))
+    data = own if index is None else index
+    rows = own.rows("test") if index is None else index.rows(None)
+    if not rows:
+        raise DataError(
+            f"{'the test split of ' + run.name if index is None else 'the data given'} holds no study to judge; "
+            "give other data with --data, or train again on more groups"
+        )
+    gallery = Gallery()
+    judged, unread = _judge_all(rows, reader, classes, gallery, progress)
+    trained = own.rows("train")
+    most = majority(classes.truth(row, None if row.normal is None else not row.normal) for row in trained)
+    result = Evaluation(
+        run=run.name,
+        origin=f"the test split of the run {run.name}" if index is None else "other data than the run's own",
+        model=_model(reader),
+        classes=classes,
+        judged=tuple(judged),
+        unread=tuple(unread),
+        lines=tuple(tabulate(judged, classes, most)),
+        majority=most,
+        history=tuple(history),
+        verdict=verdict(history) if history else None,
+        audit=audit(data.rows(None), progress=progress),
+        leaks=tuple(find_leaks(trained, own.rows("validation"), rows)),
+        rows=tuple(data.rows(None)),
+        excluded=_excluded(data),
+        notes=tuple(data.notes),
+        plan=plan,
+        index_sha256=_fingerprint(data),
+        command=f"secondread evaluate {run.name}{'' if index is None else ' --data DATA'} -o {out.name}",
+    )
+    _write(out / "predictions.parquet", _predictions(result))
+    _write(out / "metrics.json", (json.dumps(to_json(result), indent=2, ensure_ascii=False) + "\n").encode())
+    _write(out / "report.html", render(result, gallery).encode())
+    return out / "report.html"
+
+
+def find_leaks(trained: Sequence[Row], validation: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+    """Sentences about studies among ``rows`` that the run has seen: the same bytes, the same group names."""
+    out = []
+    for part, seen, use in (
+        ("training", trained, "learned from"),
+        ("validation", validation, "chose its best epoch and thresholds by"),
+    ):
+        prints, groups = {row.sha256 for row in seen if row.sha256}, {row.group for row in seen}
+        same = sum(row.sha256 in prints for row in rows)
+        patients = {row.group for row in rows} & groups
+        if same or patients:
+            what = [f"{same} of {len(rows)} studies are byte for byte the same as one"] if same else []
+            what += [f"{len(patients)} groups bear the name of one"] if patients else []
+            out.append(
+                f"LEAK: {' and '.join(what)} in the run's {part} set, which the model {use}. "
+                "The figures are too good by an unknown amount."
+            )
+    return out
+
+
+def to_json(result: Evaluation) -> dict[str, Any]:
+    """The content of metrics.json."""
+    from secondread.evaluate.report import versions
+
+    figures: dict[str, Any] = {}
+    for line in result.lines:
+        figures[line.name] = line.figure.to_json()
+        if line.baseline is not None and not isinstance(line.baseline, float):
+            figures[f"baseline_{line.name}"] = line.baseline.to_json()
+    return {
+        "metrics": figures,
+        "model": result.model,
+        "data": {
+            "origin": result.origin,
+            "index_sha256": result.index_sha256,
+            "studies": result.counts.studies,
+            "groups": result.counts.groups,
+            "unread": [{"study": u.study, "reason": u.reason} for u in result.unread],
+            "majority_class": result.majority,
+            "leaks": list(result.leaks),
+        },
+        "summary": list(result.summary),
+        "verdict": None if result.verdict is None else result.verdict.to_json(),
+        "audit": result.audit.to_json(),
+        "versions": versions(),
+        "command": result.command,
+    }
+
+
+def _judge_all(
+    rows: Sequence[Row], reader: StudyReader, classes: Classes, gallery: Gallery, progress: Progress | None
+) -> tuple[list[Judged], list[Unread]]:
+    judged: list[Judged] = []
+    unread: list[Unread] = []
+    for done, row in enumerate(rows, 1):
+        try:
+            study, truth = _load(row)
+            reading = reader.read(study)
+            answer = judge(row, study, truth, reading, classes)
+        except ResourceError:
+            raise
+        except (SecondreadError, OSError) as error:
+            unread.append(Unread(row.study, str(error)))
+        else:
+            judged.append(answer)
+            gallery.offer(answer, study, reading, truth, drawn=classes.located)
+        if progress is not None:
+            progress("judging", done, len(rows))
+    if not judged:
+        raise DataError(f"none of {len(rows)} studies could be read; the first: {unread[0].study}: {unread[0].reason}")
+    return judged, unread
+
+
+def _load(row: Row) -> tuple[Study, NDArray[np.uint8] | None]:
+    """The study, and its mask on the scan's own grid where it has one."""
+    from secondread.formats import read_mask, read_study
+
+    study = read_study(row.study, row.images, row.contrasts)
+    if row.mask is None:
+        return study, None
+    if study.picture is not None:
+        rows, columns = study.picture.pixels.shape[:2]
+        return study, read_mask(row.mask, (rows, columns))
+    return study, read_mask(row.mask, study.reference.geometry).labels
+
+
+def _draws_masks(reader: StudyReader) -> bool:
+    task = getattr(reader.spec, "task", None)
+    return bool(getattr(task, "located", True))
+
+
+def _model(reader: StudyReader) -> dict[str, Any]:
+    spec = reader.spec
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "sha256": reader.sha256,
+        "categories": list(spec.categories),
+        "normal": spec.normal,
+    }
+
+
+def _plan(run: Path) -> dict[str, Any]:
+    path = run / "plan.json"
+    if not path.is_file():
+        raise UsageError(f"{run} holds no plan.json; give the folder that `secondread train -o` wrote")
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(plan, dict):
+        raise DataError(f"{path}: a plan is a JSON object, not {type(plan).__name__}")
+    return plan
+
+
+def _excluded(index: Index) -> tuple[Unread, ...]:
+    return tuple(Unread(row.study, row.reason or "no reason given") for row in index.all_rows() if row.excluded)
+
+
+def _fingerprint(index: Index) -> str:
+    """SHA-256 over what decides the figures: each study's name, bytes, group, label and split. Paths stay out of it, so
+    that the same data elsewhere have the same fingerprint."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for row in sorted(index.all_rows(), key=lambda row: row.study):
+        digest.update(json.dumps([row.study, row.sha256, row.group, row.label, row.split, row.excluded]).encode())
+    return digest.hexdigest()
+
+
+def _predictions(result: Evaluation) -> bytes:
+    """Parquet: study, group, label, truth, predicted, confidence, decision, presence, p_<category> (as in
+    findings.json: given that something is there), dice."""
+    import polars as pl
+
+    judged = result.judged
+    several = len(result.classes.names) > 1
+    columns: dict[str, Any] = {
+        "study": pl.Series([j.study for j in judged], dtype=pl.String),
+        "group": pl.Series([j.group for j in judged], dtype=pl.String),
+        "label": pl.Series([j.label for j in judged], dtype=pl.String),
+        "truth": pl.Series([j.truth for j in judged], dtype=pl.String),
+        "predicted": pl.Series([j.predicted if several else None for j in judged], dtype=pl.String),
+        "confidence": pl.Series([j.confidence if several else None for j in judged], dtype=pl.Float64),
+        "decision": pl.Series([j.decision for j in judged], dtype=pl.String),
+        "presence": pl.Series([j.presence for j in judged], dtype=pl.Float64),
+    }
+    for name in result.classes.categories:
+        columns[f"p_{name}"] = pl.Series([j.categories[name] for j in judged], dtype=pl.Float64)
+    scores = [j.located.dice if j.located is not None and result.classes.located else math.nan for j in judged]
+    columns["dice"] = pl.Series([None if math.isnan(d) else d for d in scores], dtype=pl.Float64)
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    from secondread.infer import write_bytes
+
+    with writing(path):
+        write_bytes(path, content)

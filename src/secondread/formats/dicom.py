@@ -1,0 +1,327 @@
+"""DICOM: classic series (a file per image) and enhanced multi-frame files, compressed or not.
+
+Both become a list of :class:`~secondread.formats.stack.Slice`; :func:`~secondread.formats.stack.stack` makes a grid of
+them. No identifier but UIDs leaves this module: PatientID becomes a hash, and pydicom's own messages, which may quote
+values, are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, config, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
+
+from secondread.errors import FormatError, SeriesError, TooLarge, TruncatedFile, UnsupportedFormat
+from secondread.formats import codecs
+from secondread.formats.contrast import UNKNOWN, contrast_of, contrast_of_timing, with_agent
+from secondread.formats.header import DICOM_MARK_AT, MAX_VOXELS, Header, kind_of, mend, reading
+from secondread.formats.stack import Slice, stack
+from secondread.volume import Volume
+
+_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "PatientID", "SeriesDescription", "ProtocolName", "ImageType",
+    "ContrastBolusAgent", "ContrastBolusAgentSequence", "AcquisitionContrast", "ScanningSequence", "EchoTime",
+    "RepetitionTime", "InversionTime", "InstanceNumber", "TemporalPositionIdentifier", "AcquisitionNumber", "Rows",
+    "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+    "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+_PIXEL_TAGS = [
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths", "PixelData",
+]  # fmt: skip
+_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+_NOBODY = {"", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "removed", "patient"}
+"""PatientIDs that de-identification leaves behind (rows of X or 0 too): they name no patient, so make no group."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One file with images: its series, contrast, group (a hash), and its slices."""
+
+    path: Path
+    series: str
+    contrast: str
+    group: str | None
+    inverted: bool
+    slices: tuple[Slice, ...]
+
+
+def probe(path: Path, series: str | None) -> Header:
+    """The header of a series. ``path`` is a file, or a folder whose files hold it. Raises FormatError kinds."""
+    return header_of(select(images_below(path), path, series), path)
+
+
+def read(path: Path, series: str | None) -> Volume:
+    """The volume of a series, (i, j, k) = (column, row, image along the normal). Raises FormatError kinds."""
+    images = select(images_below(path), path, series)
+    geometry, slices, notes = stack([s for image in images for s in image.slices], path)
+    frames: dict[Path, list[tuple[int, Slice]]] = defaultdict(list)
+    for k, one in enumerate(slices):
+        frames[one.path].append((k, one))
+    plain = all(s.slope == 1 and s.intercept == 0 for s in slices)
+    voxels: NDArray[Any] | None = None
+    for file, wanted in frames.items():
+        pixels = _pixels(file)
+        if voxels is None:
+            voxels = np.empty(geometry.shape, pixels.dtype if plain else np.float32, order="F")
+        for k, one in wanted:
+            image = pixels[one.frame].T
+            voxels[:, :, k] = image if plain else image.astype(np.float32) * one.slope + one.intercept
+    if voxels is None:
+        raise SeriesError(f"{path}: no image")
+    if images[0].inverted:
+        voxels = voxels.max() - voxels
+        notes += ("stored with white as zero (MONOCHROME1); intensities were turned around",)
+    voxels, mended = mend(voxels, path)
+    return Volume(geometry, voxels, notes + mended)
+
+
+def header_of(images: Sequence[Image], path: Path) -> Header:
+    """The header of one series. Raises SeriesError and other FormatErrors where its images form no volume."""
+    geometry, _, notes = stack([s for image in images for s in image.slices], path)
+    first = images[0]
+    contrast = contrast_of(path.name) if first.contrast == UNKNOWN and path.is_file() else first.contrast
+    return Header("dicom", geometry.shape, geometry, 1, contrast, first.group, notes)
+
+
+def images_below(path: Path) -> list[Image]:
+    """The images of a file, or of the files directly in a folder.
+
+    Raises:
+        FormatError: a file is damaged, no image, or of a kind that is not supported; a folder without images.
+    """
+    if path.is_file():
+        image = open_image(path)
+        if image is None:
+            raise UnsupportedFormat(f"{path} is DICOM, but no image (a report, raw data or directory)")
+        return [image]
+    with reading(path):
+        files = [file for file in sorted(path.iterdir()) if file.is_file() and is_dicom(file)]
+    images = [image for file in files if (image := open_image(file)) is not None]
+    if not images:
+        raise FormatError(f"{path}: no DICOM image directly in this folder")
+    return images
+
+
+def select(images: Sequence[Image], path: Path, series: str | None) -> list[Image]:
+    """The images of one series. Raises SeriesError for several of which none is named, or none of that name."""
+    by_uid: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        by_uid[image.series].append(image)
+    if series is None and len(by_uid) == 1:
+        return list(images)
+    if series in by_uid:
+        return by_uid[series]
+    seen = "; ".join(f"{uid} ({len(members)} files)" for uid, members in sorted(by_uid.items())[:6])
+    if series is None:
+        raise SeriesError(f"{path} holds {len(by_uid)} series: {seen}. Name one as '{path}#series=UID'")
+    raise SeriesError(f"{path} does not hold series {series}, but {seen}")
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file has DICOM's mark, or is named .dcm or .ima."""
+    return not path.name.startswith(".") and kind_of(path) == "dicom"
+
+
+def open_image(path: Path) -> Image | None:
+    """The header of one DICOM file; None where it holds no image (a report, raw data, a directory).
+
+    Raises:
+        FormatError: damaged. TruncatedFile: shorter than its header says. UnsupportedFormat: colour, mosaic,
+            segmentation, no position in the patient. TooLarge: beyond MAX_VOXELS.
+    """
+    with _private(path):
+        try:
+            data = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        except InvalidDicomError:
+            raise FormatError(f"{path} is no DICOM file: the mark 'DICM' is missing at byte {DICOM_MARK_AT}") from None
+        if "Rows" not in data or "Columns" not in data:
+            if path.stat().st_size < 1024 and "SOPClassUID" not in data:
+                raise TruncatedFile(f"{path} ends within its header; copy it again")
+            return None
+        _check(data, path)
+        slices = _enhanced(data, path) if "PerFrameFunctionalGroupsSequence" in data else _classic(data, path)
+        return Image(
+            path,
+            str(data.get("SeriesInstanceUID", "")),
+            _contrast(data),
+            _group(data),
+            data.PhotometricInterpretation == "MONOCHROME1",
+            slices,
+        )
+
+
+def _check(data: Dataset, path: Path) -> None:
+    shape = (int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns))
+    if prod(shape) > MAX_VOXELS:
+        raise TooLarge(f"{path}: its header promises {' x '.join(map(str, shape))} pixels, the cap is {MAX_VOXELS}")
+    if data.get("SOPClassUID") == _SEGMENTATION:
+        raise UnsupportedFormat(f"{path} is a DICOM segmentation, no scan")
+    if int(data.get("SamplesPerPixel", 1)) != 1 or data.get("PhotometricInterpretation") not in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    ):
+        raise UnsupportedFormat(f"{path} is a colour image ({data.get('PhotometricInterpretation')}); a scan is grey")
+    if "MOSAIC" in (data.get("ImageType") or ()):
+        raise UnsupportedFormat(f"{path} is a mosaic of slices in one image; convert it to NIfTI with dcm2niix")
+    syntax = UID(data.file_meta.get("TransferSyntaxUID", ""))
+    needed = prod(shape) * int(data.get("BitsAllocated", 16)) // 8
+    size = path.stat().st_size
+    if syntax.is_transfer_syntax and not syntax.is_compressed and size < needed:
+        raise TruncatedFile(f"{path} has {size} bytes, its header promises {needed} of pixels; copy it again")
+
+
+def _classic(data: Dataset, path: Path) -> tuple[Slice, ...]:
+    if int(data.get("NumberOfFrames") or 1) > 1:
+        raise UnsupportedFormat(f"{path} has {data.NumberOfFrames} frames and no position for each")
+    return (_slice(data, path, 0, [data]),)
+
+
+def _enhanced(data: Dataset, path: Path) -> tuple[Slice, ...]:
+    shared = list(data.get("SharedFunctionalGroupsSequence") or [])[:1]
+    frames = data.PerFrameFunctionalGroupsSequence
+    if len(frames) != int(data.get("NumberOfFrames") or 1):
+        raise FormatError(f"{path} declares {data.get('NumberOfFrames')} frames and describes {len(frames)}")
+    return tuple(_slice(data, path, n, [frame, *shared]) for n, frame in enumerate(frames))
+
+
+def _slice(data: Dataset, path: Path, frame: int, groups: Sequence[Dataset]) -> Slice:
+    """One image; ``groups`` are where its attributes may stand, the nearest first."""
+    orientation = _found(groups, "PlaneOrientationSequence", "ImageOrientationPatient")
+    position = _found(groups, "PlanePositionSequence", "ImagePositionPatient")
+    spacing = _found(groups, "PixelMeasuresSequence", "PixelSpacing")
+    lacking = [
+        name
+        for name, value, count in (
+            ("ImageOrientationPatient", orientation, 6),
+            ("ImagePositionPatient", position, 3),
+            ("PixelSpacing", spacing, 2),
+        )
+        if value is None or len(value) != count
+    ]
+    if lacking:
+        raise UnsupportedFormat(f"{path} does not say where it lies in the patient ({', '.join(lacking)} missing)")
+    slope = _found(groups, "PixelValueTransformationSequence", "RescaleSlope")
+    intercept = _found(groups, "PixelValueTransformationSequence", "RescaleIntercept")
+    number = data.get("InstanceNumber")
+    return Slice(
+        path,
+        frame,
+        str(data.get("SOPInstanceUID", path.name)),
+        int(number) if number is not None and groups[0] is data else None,
+        int(data.Rows),
+        int(data.Columns),
+        tuple(float(c) for c in orientation),
+        tuple(float(c) for c in position),
+        (float(spacing[0]), float(spacing[1])),
+        1.0 if slope is None else float(slope),
+        0.0 if intercept is None else float(intercept),
+        _traits(data, groups),
+    )
+
+
+def _traits(data: Dataset, groups: Sequence[Dataset]) -> tuple[tuple[str, str], ...]:
+    kind = _found(groups, "MRImageFrameTypeSequence", "FrameType") or data.get("ImageType") or ()
+    pairs = (
+        ("echo time", _found(groups, "MREchoSequence", "EffectiveEchoTime") or data.get("EchoTime")),
+        (
+            "time point",
+            _found(groups, "FrameContentSequence", "TemporalPositionIndex") or data.get("TemporalPositionIdentifier"),
+        ),
+        ("acquisition", data.get("AcquisitionNumber")),
+        ("image type", "/".join(str(part) for part in kind)),
+    )
+    return tuple((name, str(value)) for name, value in pairs if value not in (None, ""))
+
+
+def _found(groups: Sequence[Dataset], sequence: str, keyword: str) -> Any:
+    """An attribute from the first functional group that has it, or from a classic dataset itself."""
+    for group in groups:
+        items = group.get(sequence)
+        value = items[0].get(keyword) if items else group.get(keyword)
+        if value is not None:
+            return value
+    return None
+
+
+def _contrast(data: Dataset) -> str:
+    """From the description, else what an enhanced header names, else timing; t1c where an agent was given."""
+    description = f"{data.get('SeriesDescription', '')}"
+    named = next((c for c in map(contrast_of, (description, f"{data.get('ProtocolName', '')}")) if c != UNKNOWN), None)
+    groups = [
+        *list(data.get("PerFrameFunctionalGroupsSequence") or [])[:1],
+        *(data.get("SharedFunctionalGroupsSequence") or []),
+    ]
+    if named is None:
+        stated = data.get("AcquisitionContrast") or _found(groups, "MRImageFrameTypeSequence", "AcquisitionContrast")
+        named = {"T1": "t1", "T2": "t2", "PROTON_DENSITY": "pd", "FLUID_ATTENUATED": "flair", "DIFFUSION": "dwi"}.get(
+            str(stated)
+        )
+    if named is None:
+        echo = data.get("EchoTime") or _found(groups, "MREchoSequence", "EffectiveEchoTime")
+        repetition = data.get("RepetitionTime") or _found(
+            groups, "MRTimingAndRelatedParametersSequence", "RepetitionTime"
+        )
+        inversion = data.get("InversionTime") or _found(groups, "MRModifierSequence", "InversionTimes")
+        codes = data.get("ScanningSequence") or ""
+        named = contrast_of_timing(
+            _number(echo), _number(repetition), _number(inversion), codes if isinstance(codes, str) else " ".join(codes)
+        )
+    agent = str(data.get("ContrastBolusAgent") or "").strip().lower() not in ("", "no", "none", "n", "0")
+    agent = agent or bool(data.get("ContrastBolusAgentSequence"))
+    return "t1c" if named == "t1" and agent and with_agent(description) is not False else named
+
+
+def _number(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    return float(value) if isinstance(value, int | float | str) else float(value[0]) if len(value) else None
+
+
+def _group(data: Dataset) -> str | None:
+    patient = str(data.get("PatientID") or "").strip()
+    if patient.lower() in _NOBODY or not patient.strip("xX0"):
+        return None
+    return "patient-" + hashlib.sha256(b"secondread patient\0" + patient.encode()).hexdigest()[:16]
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    """The stored values of a file, (frame, row, column)."""
+    codecs.register()
+    with _private(path):
+        data = dcmread(path, specific_tags=_PIXEL_TAGS)
+        if "PixelData" not in data:
+            raise TruncatedFile(f"{path} ends before its pixels; copy it again")
+        syntax = data.file_meta.TransferSyntaxUID
+        try:
+            pixels = pixel_array(data)
+        except (NotImplementedError, RuntimeError):
+            raise UnsupportedFormat(f"{path}: its pixels cannot be decoded ({syntax.name})") from None
+        except ValueError as error:
+            if "less than expected" in str(error):
+                raise TruncatedFile(f"{path} ends before its last pixel; copy it again") from None
+            raise
+        return pixels.reshape(-1, *pixels.shape[-2:])
+
+
+@contextmanager
+def _private(path: Path) -> Iterator[None]:
+    """Read DICOM without pydicom's warnings and messages, which may quote what a header holds."""
+    with reading(path, private=True), warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,31 @@
+"""Folders to one table of studies: labels, patients, sites, near-duplicates, and a frozen split.
+
+``polars`` and ``faiss`` are imported with the first name that needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from secondread.index.build import build_index, require_learnable
+    from secondread.index.summary import summarise
+    from secondread.index.table import SPLITS, Index, Row
+
+_HOMES = {
+    "SPLITS": "table",
+    "Index": "table",
+    "Row": "table",
+    "build_index": "build",
+    "require_learnable": "build",
+    "summarise": "summary",
+}
+
+__all__ = ["SPLITS", "Index", "Row", "build_index", "require_learnable", "summarise"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,170 @@
+"""From data to a frozen index, on one page."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from secondread.errors import DataError, LabelError
+from secondread.formats.header import READABLE
+from secondread.index.duplicates import cluster
+from secondread.index.gather import gather
+from secondread.index.inspect import inspect
+from secondread.index.join import join_labels
+from secondread.index.names import is_normal, squeeze
+from secondread.index.split import freeze
+from secondread.index.table import Index, Row
+
+Progress = Callable[[str, int, int], None]
+
+FRACTIONS = (0.7, 0.15, 0.15)
+"""Of the studies in train, validation and test."""
+
+GROUP_SOURCES = {
+    "csv": "a group column",
+    "dicom": "the patient identifier in DICOM (kept as a hash)",
+    "bids": "the subject in BIDS names",
+    "folder": "the folder that holds several scans of it",
+    "study": "nothing, so that each study counts as a patient of its own",
+}
+
+
+def build_index(
+    data: Sequence[Path],
+    *,
+    labels: Path | None = None,
+    normal: Sequence[str] = (),
+    seed: int = 0,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    repair: bool = False,
+    progress: Progress | None = None,
+) -> Index:
+    """Index data in any mixture of forms: a folder per class, per patient or per split, a CSV, a BIDS tree, flat
+    folders, scans, and indexes written before (whose splits are kept).
+
+    Args:
+        labels: a CSV to join on, see ``join.join_labels``.
+        normal: names of labels that mean "nothing abnormal", beside the usual ones.
+        seed: decides the split where the data do not.
+        fractions: of studies in train, validation and test.
+        repair: where a given split leaks, deal what it divides anew instead of refusing.
+        progress: called as ``progress(what, done, total)``.
+
+    Raises:
+        DataError: nothing there, or nothing that can be read.
+        LabelError: labels that contradict each other or the files.
+        LeakError: a given split divides a patient or near-duplicates, and ``repair`` is false.
+        UsageError: fractions that are no shares.
+    """
+    if not data:
+        raise DataError("no data were given: name a folder, a CSV or an index")
+    if len(data) == 1 and data[0].suffix.lower() == ".parquet" and labels is None and not normal:
+        return Index.load(data[0])
+    drafts, indexed, notes = gather([Path(path) for path in data], normal, progress)
+    if labels is not None:
+        drafts, more = join_labels(drafts, labels.absolute())
+        notes += more
+    rows = [*indexed, *inspect(drafts, progress)]
+    _require_some(rows, data)
+    rows, more = _mark_normal(rows, normal)
+    notes += more
+    clusters, more = cluster(rows)
+    notes += more
+    rows = [replace(row, cluster=number) for row, number in zip(rows, clusters, strict=True)]
+    notes += [*_group_notes(rows), *_oddities(rows)]
+    sides, more = freeze(rows, seed=seed, fractions=fractions, repair=repair)
+    rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
+    return Index.of(rows, list(dict.fromkeys([*notes, *more])))
+
+
+def require_learnable(index: Index) -> None:
+    """Raise DataError where nothing can be learned: no study to train on, or one class only and no mask."""
+    train = index.rows("train")
+    if not train:
+        raise DataError("no study is in train: the data name only other splits; add some, or give a split column")
+    labels = sorted({row.label for row in train if row.label is not None})
+    if len(labels) > 1 or any(row.mask is not None for row in train):
+        return
+    seen = f"all {len(train)} are {labels[0]!r}" if labels else f"none of the {len(train)} has a label"
+    raise DataError(
+        f"there is nothing to tell apart in the studies to train on: {seen}, and there are no masks. "
+        f"Give a folder per class (two at least), a CSV with a label column, or masks"
+    )
+
+
+def _require_some(rows: Sequence[Row], data: Sequence[Path]) -> None:
+    if not rows:
+        names = ", ".join(str(path) for path in data)
+        raise DataError(f"no scan in {names}: {READABLE} are read")
+    if all(row.excluded for row in rows):
+        reasons = Counter(row.reason for row in rows).most_common(3)
+        said = "; ".join(f"{reason} ({count})" if count > 1 else f"{reason}" for reason, count in reasons)
+        raise DataError(f"none of the {len(rows)} studies can be used: {said}")
+
+
+def _mark_normal(rows: Sequence[Row], named: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """``normal`` of every row. Raises LabelError for a ``named`` class that no study has."""
+    labels = sorted({row.label for row in rows if row.label is not None})
+    unknown = [name for name in named if squeeze(name) not in {squeeze(label) for label in labels}]
+    if unknown:
+        raise LabelError(f"no study is labelled {unknown[0]!r}, which was named normal; labels are {', '.join(labels)}")
+    classes = [label for label in labels if is_normal(label, named)]
+    if not classes:
+        said = "No class is normal, so that the task is to tell the category" if labels else "There are no labels"
+        return [replace(row, normal=None) for row in rows], [f"{said}."]
+    marked = [replace(row, normal=None if row.label is None else row.label in classes) for row in rows]
+    return marked, [f"Normal is {', '.join(repr(label) for label in classes)}."]
+
+
+def _group_notes(rows: Sequence[Row]) -> list[str]:
+    kept = [row for row in rows if not row.excluded]
+    sources = Counter(row.group_from for row in kept)
+    said = [
+        f"{GROUP_SOURCES.get(source, f'the {source.upper()} naming scheme')} ({count:,} studies)"
+        for source, count in sources.most_common()
+    ]
+    patients = len({row.group for row in kept})
+    notes = [f"{len(kept):,} studies of {patients:,} patients; a patient is known by {', '.join(said)}."]
+    labels: dict[str, set[str]] = defaultdict(set)
+    for row in kept:
+        if row.label is not None:
+            labels[row.group].add(row.label)
+    mixed = sorted(group for group, seen in labels.items() if len(seen) > 1)
+    if mixed:
+        named = ", ".join(mixed[:3]) + (", ..." if len(mixed) > 3 else "")
+        notes.append(
+            f"{len(mixed):,} patients have studies with different labels ({named}): possible for a real patient, a "
+            f"mistake for most diagnoses. All studies of a patient stay on one side of the split."
+        )
+    return notes
+
+
+def _oddities(rows: Sequence[Row]) -> list[str]:
+    kept = [row for row in rows if not row.excluded]
+    notes = []
+    pictures = sum(row.is_picture for row in kept)
+    if 0 < pictures < len(kept):
+        notes.append(f"{pictures:,} pictures and {len(kept) - pictures:,} volumes: one model reads one of the two.")
+    unlabelled = sum(row.label is None for row in kept)
+    if 0 < unlabelled < len(kept):
+        notes.append(f"{unlabelled:,} studies have no label.")
+    members: dict[int, list[Row]] = defaultdict(list)
+    for row in kept:
+        members[row.cluster].append(row)
+    several = [group for group in members.values() if len(group) > 1]
+    if several:
+        bytes_equal = len(kept) - len({row.sha256 for row in kept})
+        notes.append(
+            f"{sum(map(len, several)):,} studies form {len(several):,} clusters of copies or near-copies "
+            f"({bytes_equal:,} are the same bytes as another)."
+        )
+    torn = [group for group in several if len({row.label for row in group if row.label is not None}) > 1]
+    if torn:
+        first, second = torn[0][0], next(row for row in torn[0] if row.label != torn[0][0].label)
+        notes.append(
+            f"{len(torn):,} clusters of near-copies carry different labels, such as {first.study} ({first.label}) and "
+            f"{second.study} ({second.label}): look at them."
+        )
+    return notes

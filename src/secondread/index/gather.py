@@ -1,0 +1,210 @@
+"""All data of one call to one list of drafts: every form of DATA, unique names, patients by name."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from secondread.errors import DataError, FormatError, LabelError
+from secondread.formats import contrast_of, find_scans, probe
+from secondread.formats.header import KIND_OF_SUFFIX, READABLE, Found, suffix_of
+from secondread.formats.read import split_source
+from secondread.index.assemble import Item, Place, as_studies
+from secondread.index.bids import is_bids, read_bids
+from secondread.index.draft import Draft
+from secondread.index.names import is_normal, is_picture, patient_of, role_of, split_of, stem_of
+from secondread.index.sheet import read_images
+from secondread.index.table import Index, Row
+from secondread.index.tree import Tree, read_tree
+
+Progress = Callable[[str, int, int], None]
+
+TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
+
+
+def gather(
+    data: Sequence[Path], normal: Sequence[str] = (), progress: Progress | None = None
+) -> tuple[list[Draft], list[Row], list[str]]:
+    """Read the names, not the files, of all data.
+
+    Returns:
+        Drafts with unique names; rows of indexes among the data; notes.
+
+    Raises:
+        DataError: a path that does not exist, or is no form of data.
+        LabelError: see ``sheet``, ``bids`` and ``tree``; one file listed with two labels.
+    """
+    notes: list[str] = []
+    trees: list[Tree] = []
+    rows: list[Row] = []
+    loose: list[Found] = []
+    for done, path in enumerate(map(_absolute, data)):
+        if progress:
+            progress("finding scans", done, len(data))
+        if path.is_dir() and is_bids(path):
+            drafts, more = read_bids(path, items_below(path))
+            trees.append(Tree(path.name, "classes", tuple(drafts), tuple(more)))
+        elif path.is_dir():
+            trees.append(read_tree(path, items_below(path), normal))
+        elif not path.exists():
+            raise DataError(f"{path} does not exist")
+        elif path.suffix.lower() == ".parquet":
+            index = Index.load(path)
+            rows += index.all_rows()
+            notes += index.notes
+        elif path.suffix.lower() in TABLE_SUFFIXES:
+            trees.append(Tree(path.stem, "classes", tuple(read_images(path)), ()))
+        elif suffix_of(path) in KIND_OF_SUFFIX:
+            loose.append(Found(str(path)))
+        else:
+            raise DataError(f"{path} is no folder, CSV, index (.parquet) or scan; scans are {READABLE}")
+    if loose:
+        drafts, more = as_studies([_item(found, Path(found.source).parent, 0) for found in loose], "", Place())
+        trees.append(Tree("files", "classes", tuple(drafts), tuple(more)))
+    notes += [note for tree in trees for note in tree.notes]
+    trees, said = _name_roots(trees, normal)
+    drafts, more = _once_each([draft for tree in trees for draft in tree.drafts], rows)
+    names = {draft.study: tree.name for tree in reversed(trees) for draft in tree.drafts}
+    return _unique([_with_patient(draft) for draft in drafts], rows, names), rows, [*notes, *said, *more]
+
+
+def items_below(root: Path) -> list[Item]:
+    """Everything readable below a folder. Raises FormatError for no folder, ResourceError where it may not be read."""
+    numbers: Counter[Path] = Counter()
+    items = []
+    for found in find_scans(root):
+        path = split_source(found.source)[0]
+        numbers[path] += 1
+        items.append(_item(found, root, numbers[path]))
+    return items
+
+
+def _item(found: Found, root: Path, number: int) -> Item:
+    path, series = split_source(found.source)
+    folder = path if path.is_dir() else path.parent
+    stem = f"series{number}" if series else stem_of(path.name)
+    contrast, patient = contrast_of(stem), None
+    if found.error is None and KIND_OF_SUFFIX.get(suffix_of(path), "dicom") == "dicom":
+        # The names of DICOM files tell nothing; their headers do.
+        try:
+            header = probe(found.source)
+        except FormatError as error:
+            found = replace(found, error=error)
+        else:
+            contrast, patient = header.contrast, header.group
+    return Item(
+        source=Path(found.source),
+        folder=folder.relative_to(root).parts,
+        stem=stem,
+        picture=is_picture(path),
+        role="scan" if path.is_dir() or series else role_of(stem),
+        contrast=contrast,
+        patient=patient,
+        error=None if found.error is None else str(found.error),
+    )
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolved: a name that the user can find again, even where links lead elsewhere.
+    path = path.expanduser()
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def _name_roots(trees: Sequence[Tree], normal: Sequence[str]) -> tuple[list[Tree], list[str]]:
+    """Where several folders are given, what their own names say: a split each, or a label each."""
+    folders = [tree for tree in trees if tree.drafts and tree.name != "files"]
+    splits = [split_of(tree.name) for tree in folders]
+    if len(folders) > 1 and None not in splits and len(set(splits)) > 1:
+        named = [_with(tree, split=split_of(tree.name)) for tree in trees]
+        return named, [f"The folders given are splits by their names: {', '.join(tree.name for tree in folders)}."]
+    plain = [tree for tree in folders if tree.shape in ("flat", "patients") and not _labelled(tree)]
+    names = {tree.name for tree in plain}
+    alone = len(plain) == len(folders) and len(names) > 1
+    labelling = names if alone else {name for name in names if len(folders) > 1 and is_normal(name, normal)}
+    if not labelling:
+        return list(trees), []
+    named = [_with(tree, label=tree.name) if tree in plain and tree.name in labelling else tree for tree in trees]
+    return named, [f"The names of the folders given are labels: {', '.join(sorted(labelling))}."]
+
+
+def _labelled(tree: Tree) -> bool:
+    return any(draft.label for draft in tree.drafts)
+
+
+def _with(tree: Tree, *, label: str | None = None, split: str | None = None) -> Tree:
+    drafts = (replace(draft, label=draft.label or label, split=draft.split or split) for draft in tree.drafts)
+    return replace(tree, drafts=tuple(drafts))
+
+
+def _once_each(drafts: Sequence[Draft], rows: Sequence[Row]) -> tuple[list[Draft], list[str]]:
+    """Drafts without those whose first image was listed before. Raises LabelError for two labels of one image."""
+    indexed = {os.path.realpath(image) for row in rows for image in row.images}
+    first: dict[tuple[str, str | None], Draft] = {}
+    labelled: dict[str, Draft] = {}
+    out, again = [], 0
+    for draft in drafts:
+        if not draft.images:
+            out.append(draft)
+            continue
+        image = os.path.realpath(draft.images[0])
+        if draft.label is not None:
+            other = labelled.setdefault(image, draft)
+            if other.label != draft.label:
+                raise LabelError(
+                    f"{draft.images[0]} has two labels, {other.label!r} ({other.origin}) and {draft.label!r} "
+                    f"({draft.origin}): keep one"
+                )
+        # One image on two sides of a given split stays twice, so that the split is seen to leak.
+        key = (image, draft.split)
+        if image in indexed or key in first:
+            again += 1
+        else:
+            first[key] = draft
+            out.append(draft)
+    # The line that has a label speaks for one without.
+    out = [replace(d, label=d.label or _label_of(d, labelled)) for d in out]
+    notes = [f"{again:,} studies were listed twice and taken once."] if again else []
+    return out, notes
+
+
+def _label_of(draft: Draft, labelled: dict[str, Draft]) -> str | None:
+    other = labelled.get(os.path.realpath(draft.images[0])) if draft.images else None
+    return other.label if other else None
+
+
+def _with_patient(draft: Draft) -> Draft:
+    """The patient by a known naming scheme, where the data name no other."""
+    if draft.group_from not in ("study", "folder"):
+        return draft
+    path = "/".join([draft.study, *(stem_of(image.name) for image in draft.images[:1])])
+    found = patient_of(path)
+    if found is None:
+        return draft
+    scheme, patient = found
+    return replace(draft, group=patient.group, group_from=scheme.lower(), site=draft.site or patient.site)
+
+
+def _unique(drafts: Sequence[Draft], rows: Sequence[Row], roots: dict[str, str]) -> list[Draft]:
+    """Names that no two studies share: by the file's suffix, then its root, then a number."""
+    times = Counter(draft.study for draft in drafts) + Counter(row.study for row in rows)
+    taken = {row.study for row in rows} | {name for name, n in times.items() if n == 1}
+    out = []
+    for draft in drafts:
+        if times[draft.study] == 1:
+            out.append(draft)
+            continue
+        suffix = suffix_of(draft.images[0]) if draft.images else ""
+        root = roots.get(draft.study, "")
+        tries = [draft.study, f"{draft.study}{suffix}", f"{root}/{draft.study}", f"{root}/{draft.study}{suffix}"]
+        number = 2
+        while tries[0] in taken:
+            tries.pop(0)
+            if not tries:
+                tries.append(f"{draft.study} ({number})")
+                number += 1
+        taken.add(tries[0])
+        out.append(replace(draft, study=tries[0]))
+    return out

@@ -1,0 +1,159 @@
+"""From a draft to a row: open the files, check them, and take their fingerprint. Nothing here is fatal to the rest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from secondread.errors import FormatError, MaskError, SecondreadError, SeriesError
+from secondread.formats import Header, contrast_of, probe, read_mask, read_picture, read_volume
+from secondread.formats.read import split_source
+from secondread.index.draft import Draft
+from secondread.index.duplicates import sha256_of, thumbprint
+from secondread.index.names import is_picture
+from secondread.index.table import Row
+
+Progress = Callable[[str, int, int], None]
+
+CONTRAST_ORDER = ("t1", "t1c", "t2", "flair", "pd", "dwi", "adc", "swi")
+"""The first contrast that a study has is its reference."""
+
+WORKERS = 4
+"""Threads: inflating, decoding and hashing leave Python's lock. More only hold more volumes in memory."""
+
+
+def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[Row]:
+    """A row per draft, in order; one that cannot be read is excluded, with the reason."""
+    rows = []
+    pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="index")
+    try:
+        for done, row in enumerate(pool.map(inspect_one, drafts), 1):
+            rows.append(row)
+            if progress:
+                progress("reading scans", done, len(drafts))
+    finally:
+        # On Ctrl-C, what is under way ends and what waits is dropped.
+        pool.shutdown(wait=True, cancel_futures=True)
+    return rows
+
+
+def inspect_one(draft: Draft) -> Row:
+    """Open the files of one study."""
+    row = Row(
+        study=draft.study,
+        group=draft.group or draft.study,
+        group_from=draft.group_from,
+        images=draft.images,
+        contrasts=tuple(contrast or "image" for contrast in draft.contrasts),
+        site=draft.site,
+        label=draft.label,
+        mask=draft.mask,
+        split=draft.split,
+    )
+    if draft.reason is not None:
+        return _excluded(row, draft.reason)
+    try:
+        if is_picture(split_source(draft.images[0])[0]):
+            return _picture(row)
+        return _volume(row, draft.contrasts)
+    except (SecondreadError, OSError) as error:
+        return _excluded(row, str(error))
+
+
+def _excluded(row: Row, reason: str) -> Row:
+    # The study is named beside the reason: its folders would only hide what is wrong.
+    for path in (*row.images, *([row.mask] if row.mask else [])):
+        reason = reason.replace(str(path), path.name)
+    return replace(row, excluded=True, reason=reason)
+
+
+def _picture(row: Row) -> Row:
+    if len(row.images) > 1:
+        raise SeriesError(f"{len(row.images)} images, the first a picture: a picture is a study of its own")
+    picture = read_picture(row.images[0])
+    rows, columns, channels = picture.pixels.shape
+    if row.mask is not None:
+        read_mask(row.mask, (rows, columns))
+    sha256, size = sha256_of(row.images)
+    return replace(
+        row,
+        shape=(rows, columns),
+        channels=channels,
+        kind="picture",
+        sha256=sha256,
+        bytes=size,
+        thumbprint=thumbprint(picture),
+    )
+
+
+def _volume(row: Row, named: Sequence[str | None]) -> Row:
+    headers = [probe(image) for image in row.images]
+    contrasts = [_contrast(name, header) for name, header in zip(named, headers, strict=True)]
+    twice = sorted({contrast for contrast in contrasts if contrasts.count(contrast) > 1})
+    if twice:
+        raise SeriesError(f"two images are both of contrast {twice[0]}: name them in a contrast column")
+    order = sorted(range(len(contrasts)), key=lambda n: (_rank(contrasts[n]), contrasts[n]))
+    if row.mask is not None:
+        order = _marked_first(order, headers, row.mask)
+    row = replace(row, images=tuple(row.images[n] for n in order), contrasts=tuple(contrasts[n] for n in order))
+    volume = read_volume(row.images[0])
+    if row.mask is not None:
+        read_mask(row.mask, volume.geometry)
+    sha256, size = sha256_of(file for image in row.images for file in _files(image))
+    header = headers[order[0]]
+    # A patient identifier in the file is better evidence than a name; a column that a person wrote is better still.
+    known = header.group if row.group_from not in ("csv", "bids") else None
+    return replace(
+        row,
+        group=known or row.group,
+        group_from="dicom" if known else row.group_from,
+        shape=volume.geometry.shape,
+        spacing=volume.geometry.spacing,
+        channels=header.channels,
+        kind=header.kind,
+        sha256=sha256,
+        bytes=size,
+        thumbprint=thumbprint(volume),
+    )
+
+
+def _contrast(named: str | None, header: Header) -> str:
+    if named is None:
+        return header.contrast
+    known = contrast_of(named)
+    return named if known == "image" else known
+
+
+def _rank(contrast: str) -> int:
+    return CONTRAST_ORDER.index(contrast) if contrast in CONTRAST_ORDER else len(CONTRAST_ORDER)
+
+
+def _marked_first(order: Sequence[int], headers: Sequence[Header], mask: Path) -> list[int]:
+    """The contrast on whose grid the mask lies comes first: findings and masks are in the reference's geometry.
+
+    Raises MaskError where the mask lies on no contrast's grid.
+    """
+    grid = probe(mask).geometry
+    if grid is None:
+        raise MaskError(f"{mask} is a picture, its scan a volume")
+    for n in order:
+        geometry = headers[n].geometry
+        if geometry is not None and geometry.matches(grid):
+            return [n, *(other for other in order if other != n)]
+    return list(order)  # read_mask says what differs
+
+
+def _files(source: Path) -> list[Path]:
+    """The files of a source: itself, or those of a DICOM series."""
+    path, series = split_source(source)
+    if path.is_file():
+        return [path]
+    from secondread.formats import dicom
+
+    files = [image.path for image in dicom.select(dicom.images_below(path), path, series)]
+    if not files:
+        raise FormatError(f"{path} holds no DICOM image")
+    return sorted(set(files))

@@ -1,0 +1,255 @@
+"""The frozen split into train, validation and test: no patient and no cluster of near-duplicates on two sides.
+
+A *unit* is what moves as one: all studies tied by a common group or a common cluster. Units are dealt, largest first,
+to the side that lacks most of their labels; ties are broken by the seed. The same rows and seed give the same split.
+
+Shape legend: U units, L labels (studies without a label count as one label more), S the three sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.errors import LeakError, UsageError
+from secondread.index.duplicates import components
+from secondread.index.table import SPLITS, Row
+
+MIN_UNITS = len(SPLITS)
+"""A label with at least this many units is on every side."""
+
+MAX_SHOWN = 5
+"""So many pairs stand in the message of a leak."""
+
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
+FREE = -1
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Two studies of one patient, or near-duplicates of each other, on two sides of a given split."""
+
+    study: str
+    split: str
+    other: str
+    other_split: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.study} ({self.split}) and {self.other} ({self.other_split}): {self.why}"
+
+
+@dataclass
+class _Deal:
+    """The table on which units are dealt.
+
+    Attributes:
+        counts: (U, L) studies.
+        side: (U) 0..S-1, or FREE.
+        allowed: (U, S) where a unit may go; all false for one whose side is given.
+        target: (S, L) studies aimed at.
+    """
+
+    counts: NDArray[np.int64]
+    side: NDArray[np.int64]
+    allowed: NDArray[np.bool_]
+    target: NDArray[np.float64]
+    units: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.units = (self.counts > 0).sum(axis=0)
+
+    def on(self, side: int, label: int) -> int:
+        """How many units of a label are on a side."""
+        return int(((self.side == side) & (self.counts[:, label] > 0)).sum())
+
+
+def freeze(
+    rows: Sequence[Row], *, seed: int, fractions: tuple[float, float, float], repair: bool = False
+) -> tuple[list[str | None], list[str]]:
+    """A side for every row, None for excluded ones; and notes.
+
+    A side given by the data (``row.split``) is kept. Rows without one follow their unit, or are dealt. Where the data
+    give train but no validation (or no test), that side is carved out of train.
+
+    Args:
+        fractions: of studies in train, validation and test.
+        repair: deal the units that a given split divides anew, instead of refusing.
+
+    Raises:
+        LeakError: the given split divides a patient or a cluster, and ``repair`` is false.
+        UsageError: fractions that are negative, do not add up to 1, or leave nothing to train on.
+    """
+    shares = np.array(fractions, float)
+    if shares.shape != (len(SPLITS),) or shares.min() < 0 or abs(shares.sum() - 1) > 1e-6 or shares[TRAIN] == 0:
+        raise UsageError(
+            f"the split's fractions {fractions} should be three shares that add up to 1, the first above 0"
+        )
+    included = [n for n, row in enumerate(rows) if not row.excluded]
+    kept = [rows[n] for n in included]
+    leaks = find_leaks(kept)
+    if leaks and not repair:
+        raise LeakError(_refusal(kept, leaks))
+    unit = _units(kept)
+    labels = sorted({row.label or "" for row in kept})
+    given = np.array([SPLITS.index(row.split) if row.split else FREE for row in kept], np.int64)
+    present = np.bincount(given[given >= 0], minlength=len(SPLITS))
+    notes: list[str] = []
+    side = _given_sides(unit, given)
+    if leaks:
+        notes.append(
+            f"The given split divided {int((side == _DIVIDED).sum())} patients or clusters of near-duplicates. "
+            f"They were dealt anew, so this split is not the one that the data gave."
+        )
+        side[side == _DIVIDED] = FREE
+        if present.all():
+            shares = present / present.sum()
+    allowed = np.tile(shares > 0, (len(side), 1)) & (side == FREE)[:, None]
+    notes += _carve(side, allowed, present, shares)
+    deal = _table(unit, kept, labels, side, allowed, shares)
+    _deal_out(deal, np.random.default_rng(seed))
+    _mend(deal)
+    notes += _absences(deal, labels)
+    out: list[str | None] = [None] * len(rows)
+    for n, member in zip(included, unit, strict=True):
+        out[n] = SPLITS[deal.side[member]]
+    return out, notes
+
+
+def find_leaks(rows: Sequence[Row]) -> list[Leak]:
+    """Where the sides that rows carry divide a group or a cluster: one pair of studies for each."""
+    leaks = []
+    for column, why in (("group", "one patient, {}"), ("cluster", "the same or nearly the same picture")):
+        first: dict[object, Row] = {}
+        told: set[object] = set()
+        for row in rows:
+            key = getattr(row, column)
+            if row.split is None or key == -1:
+                continue
+            other = first.setdefault(key, row)
+            if other.split is not None and other.split != row.split and key not in told:
+                told.add(key)
+                leaks.append(Leak(other.study, other.split, row.study, row.split, why.format(key)))
+    return leaks
+
+
+_DIVIDED = -2
+
+
+def _units(rows: Sequence[Row]) -> NDArray[np.int32]:
+    """The unit of every row: connected by group or by cluster."""
+    pairs = []
+    for column in ("group", "cluster"):
+        first: dict[object, int] = {}
+        for n, row in enumerate(rows):
+            key = getattr(row, column)
+            if key != -1:
+                pairs.append((first.setdefault(key, n), n))
+    return components(len(rows), np.array(pairs, np.int64).reshape(-1, 2))
+
+
+def _given_sides(unit: NDArray[np.int32], given: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The side of every unit: where its rows say one, that; where they say two, _DIVIDED; else FREE."""
+    side = np.full(int(unit.max(initial=-1)) + 1, FREE, np.int64)
+    for member, said in zip(unit, given, strict=True):
+        if said != FREE and side[member] != said:
+            side[member] = said if side[member] == FREE else _DIVIDED
+    return side
+
+
+def _carve(
+    side: NDArray[np.int64], allowed: NDArray[np.bool_], present: NDArray[np.int64], shares: NDArray[np.float64]
+) -> list[str]:
+    """Free the units of a given train where the data give no validation or no test. Changes ``side``, ``allowed``."""
+    missing = [s for s in (VALIDATION, TEST) if not present[s] and shares[s] > 0]
+    if not missing or not present[TRAIN] or (side == FREE).any():
+        return []
+    from_train = side == TRAIN
+    side[from_train] = FREE
+    allowed[np.ix_(from_train, [TRAIN, *missing])] = True
+    names = " and no ".join(SPLITS[s] for s in missing)
+    return [f"The given split has no {names}: patients were moved there from its train studies."]
+
+
+def _table(
+    unit: NDArray[np.int32],
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    side: NDArray[np.int64],
+    allowed: NDArray[np.bool_],
+    shares: NDArray[np.float64],
+) -> _Deal:
+    counts = np.zeros((len(side), len(labels)), np.int64)
+    column = {label: n for n, label in enumerate(labels)}
+    np.add.at(counts, (unit, np.array([column[row.label or ""] for row in rows], np.int64)), 1)
+    total = counts.sum(axis=0)
+    # Half a study cannot be held out: round up from one half, so that 10 studies become 6, 2 and 2.
+    target = np.floor(shares[:, None] * total + 0.5)
+    enough = (counts > 0).sum(axis=0) >= MIN_UNITS
+    target[1:] = np.where(enough & (shares[1:, None] > 0), np.maximum(target[1:], 1), target[1:])
+    target[TRAIN] = total - target[1:].sum(axis=0)
+    return _Deal(counts, side, allowed, target)
+
+
+def _deal_out(deal: _Deal, rng: np.random.Generator) -> None:
+    """Give every free unit a side: the one whose distance to its targets (chi-square) shrinks most."""
+    have = np.zeros_like(deal.target)
+    for s in range(len(SPLITS)):
+        have[s] = deal.counts[deal.side == s].sum(axis=0)
+    weight = 1 / np.maximum(deal.target, 0.5)
+    free = rng.permutation(np.flatnonzero(deal.side == FREE))
+    for u in free[np.argsort(-deal.counts[free].sum(axis=1), kind="stable")]:
+        count = deal.counts[u]
+        change = (weight * count * (count + 2 * (have - deal.target))).sum(axis=1)
+        s = int(np.argmin(np.where(deal.allowed[u], change, np.inf)))
+        deal.side[u] = s
+        have[s] += count
+
+
+def _mend(deal: _Deal) -> None:
+    """Move units so that every label with MIN_UNITS units or more is on every side that dealing may fill."""
+    for label in np.argsort(deal.units, kind="stable"):
+        if deal.units[label] < MIN_UNITS:
+            continue
+        for s in range(len(SPLITS)):
+            if deal.on(s, int(label)) == 0:
+                _move_one(deal, int(label), s)
+
+
+def _move_one(deal: _Deal, label: int, to: int) -> None:
+    sizes = deal.counts.sum(axis=1)
+    movable = np.flatnonzero((deal.counts[:, label] > 0) & deal.allowed[:, to])
+    givers = sorted(movable, key=lambda u: (-deal.on(int(deal.side[u]), label), sizes[u], u))
+    for u in givers:
+        left_behind = [deal.on(int(deal.side[u]), int(other)) for other in np.flatnonzero(deal.counts[u])]
+        if min(left_behind) > 1:
+            deal.side[u] = to
+            return
+
+
+def _absences(deal: _Deal, labels: Sequence[str]) -> list[str]:
+    notes = []
+    for number, label in enumerate(labels):
+        absent = [SPLITS[s] for s in range(len(SPLITS)) if deal.on(s, number) == 0 and deal.target[s].sum() > 0]
+        if absent:
+            what = f"label {label!r}" if label else "studies without a label"
+            notes.append(
+                f"No {' and no '.join(absent)} study of {what}, of which there are {deal.units[number]} "
+                f"patients that can be told apart."
+            )
+    return notes
+
+
+def _refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
+    patients = sum(leak.why.startswith("one patient") for leak in leaks)
+    shown = "\n  ".join(str(leak) for leak in leaks[:MAX_SHOWN])
+    more = f"\n  and {len(leaks) - MAX_SHOWN:,} more" if len(leaks) > MAX_SHOWN else ""
+    return (
+        f"the given split leaks: of {len(rows):,} studies, {patients:,} patients and {len(leaks) - patients:,} "
+        f"clusters of near-duplicates are divided between train, validation and test, so that any figure on the test studies "
+        f"would be too good.\n  {shown}{more}\n"
+        f"Mend the split in the data, or have these patients dealt anew (repair)."
+    )

@@ -1,0 +1,114 @@
+"""An index in words and columns, for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from secondread.index.table import SPLITS, Index, Row
+
+MAX_LINES = 12
+"""So many values of one column, or excluded studies, are shown."""
+
+
+def summarise(index: Index) -> str:
+    """Counts by label and split (studies, and patients in brackets), by site and contrast; ranges of size and
+    spacing; copies; what was excluded and why; notes. Plain text."""
+    rows = index.rows()
+    excluded = [row for row in index.all_rows() if row.excluded]
+    parts = [
+        f"{len(rows):,} studies of {len({row.group for row in rows}):,} patients, {len(excluded):,} excluded",
+        _by_label(rows),
+        _facts(rows),
+        _excluded(excluded),
+        "\n".join(f"- {note}" for note in index.notes),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _by_label(rows: Sequence[Row]) -> str:
+    labels = sorted({row.label for row in rows}, key=lambda label: (label is None, label or ""))
+    lines = [["label", "normal", *SPLITS, "all", "with mask"]]
+    for label in labels:
+        mine = [row for row in rows if row.label == label]
+        normal = {True: "yes", False: "no", None: "-"}[mine[0].normal]
+        sides = [_count(row for row in mine if row.split == split) for split in SPLITS]
+        masks = f"{sum(row.mask is not None for row in mine):,}"
+        lines.append(["(none)" if label is None else label, normal, *sides, _count(mine), masks])
+    if len(labels) > 1:
+        sides = [_count(row for row in rows if row.split == split) for split in SPLITS]
+        lines.append(["all", "", *sides, _count(rows), f"{sum(row.mask is not None for row in rows):,}"])
+    return "Studies (patients)\n" + _columns(lines)
+
+
+def _count(rows: Iterable[Row]) -> str:
+    groups = Counter(row.group for row in rows)
+    return f"{groups.total():,} ({len(groups):,})"
+
+
+def _facts(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    lines = [
+        ["kind", _values(rows, lambda row: [row.kind or "?"])],
+        ["contrast", _values(rows, lambda row: row.contrasts)],
+        ["channels", _values(rows, lambda row: [str(row.channels)])],
+        ["site", _values(rows, lambda row: [row.site or "unknown"])],
+        ["patient from", _values(rows, lambda row: [row.group_from])],
+    ]
+    for name, some in (
+        ("picture", [r for r in rows if r.is_picture]),
+        ("volume", [r for r in rows if not r.is_picture]),
+    ):
+        if some:
+            lines.append([f"{name} size", _range([row.shape for row in some], "{:.0f}")])
+    spacings = [row.spacing for row in rows if row.spacing is not None]
+    if spacings:
+        lines.append(["spacing, mm", _range(spacings, "{:.3g}")])
+    lines.append(["bytes", f"{sum(row.bytes for row in rows) / 1e6:,.1f} MB"])
+    return _columns(lines)
+
+
+def _values(rows: Sequence[Row], of: Callable[[Row], Iterable[str]]) -> str:
+    counts = Counter(value for row in rows for value in of(row))
+    shown = ", ".join(f"{value} {count:,}" for value, count in counts.most_common(MAX_LINES))
+    return shown + (f", and {len(counts) - MAX_LINES:,} more" if len(counts) > MAX_LINES else "")
+
+
+def _range(values: Sequence[Sequence[float]], form: str) -> str:
+    """The least and the most along each axis: ``240 to 512 x 240 x 90 to 155``."""
+    out = []
+    for axis in zip(*values, strict=True):
+        low, high = form.format(min(axis)), form.format(max(axis))
+        out.append(low if low == high else f"{low} to {high}")
+    return " x ".join(out)
+
+
+def _excluded(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    reasons: dict[str, list[Row]] = {}
+    for row in rows:
+        reasons.setdefault(_common(row), []).append(row)
+    lines = [f"Excluded ({len(rows):,})"]
+    for reason, mine in sorted(reasons.items(), key=lambda item: -len(item[1]))[:MAX_LINES]:
+        others = f" and {len(mine) - 1:,} more" if len(mine) > 1 else ""
+        lines.append(f"  {mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}")
+    if len(reasons) > MAX_LINES:
+        lines.append(f"  and {len(reasons) - MAX_LINES:,} other reasons")
+    return "\n".join(lines)
+
+
+def _common(row: Row) -> str:
+    """The reason without the names of the study's own files, so that equal faults count together."""
+    reason = row.reason or ""
+    for path in (*row.images, *([row.mask] if row.mask else [])):
+        reason = reason.replace(path.name, "the file")
+    return reason
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

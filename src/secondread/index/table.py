@@ -1,0 +1,200 @@
+"""The index: one table, a row per study, on disk as Parquet.
+
+Columns (``SCHEMA``): ``study`` unique name; ``group`` the patient, and ``group_from`` how it was found; ``site``;
+``label``; ``normal`` true, false, or null where nobody can tell (no normal class, or no label); ``mask`` a file;
+``images`` and ``contrasts`` in one order, the first being the reference; ``shape`` and ``spacing`` (mm) of the
+reference, (i, j, k) for a volume, (row, column) and null for a picture; ``channels`` 1 or 3; ``kind`` of file;
+``bytes`` of all images together; ``sha256`` and ``thumbprint`` (see ``duplicates``); ``cluster`` of near-duplicates,
+-1 for excluded rows; ``split``, null for excluded rows; ``excluded`` and ``reason``.
+
+Paths are absolute: an index may lie anywhere, and is rebuilt, not moved, when its data move.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
+
+VERSION = 1
+"""Of the columns and their meaning. A reader refuses versions that it does not know."""
+
+VERSION_KEY = "secondread.index.version"
+NOTES_KEY = "secondread.index.notes"
+
+SPLITS = ("train", "validation", "test")
+
+Thumbprint = bytes
+"""Beside the name, because the column ``bytes`` hides the type of that name inside ``Row``."""
+
+SCHEMA = pl.Schema(
+    {
+        "study": pl.String(),
+        "group": pl.String(),
+        "group_from": pl.String(),
+        "site": pl.String(),
+        "label": pl.String(),
+        "normal": pl.Boolean(),
+        "mask": pl.String(),
+        "images": pl.List(pl.String()),
+        "contrasts": pl.List(pl.String()),
+        "shape": pl.List(pl.Int64()),
+        "spacing": pl.List(pl.Float64()),
+        "channels": pl.Int64(),
+        "kind": pl.String(),
+        "bytes": pl.Int64(),
+        "sha256": pl.String(),
+        "thumbprint": pl.Binary(),
+        "cluster": pl.Int64(),
+        "split": pl.String(),
+        "excluded": pl.Boolean(),
+        "reason": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One study of the index; the fields are the columns of ``SCHEMA``. ``images`` may be ``folder#series=UID``."""
+
+    study: str
+    group: str
+    group_from: str
+    images: tuple[Path, ...]
+    contrasts: tuple[str, ...]
+    site: str | None = None
+    label: str | None = None
+    normal: bool | None = None
+    mask: Path | None = None
+    shape: tuple[int, ...] = ()
+    spacing: tuple[float, ...] | None = None
+    channels: int = 1
+    kind: str | None = None
+    bytes: int = 0
+    sha256: str = ""
+    thumbprint: Thumbprint = b""
+    cluster: int = -1
+    split: str | None = None
+    excluded: bool = False
+    reason: str | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        return self.kind == "picture"
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """A table of studies and what there is to say about it.
+
+    Attributes:
+        table: columns as in ``SCHEMA``.
+        notes: sentences for a person: how labels and groups were found, what is odd.
+    """
+
+    table: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], notes: Sequence[str] = ()) -> Index:
+        return cls(pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA), tuple(notes))
+
+    @property
+    def included(self) -> pl.DataFrame:
+        """The table without excluded rows."""
+        return self.table.filter(~pl.col("excluded"))
+
+    def rows(self, split: str | None = None) -> list[Row]:
+        """Included studies, of one split or of all. Raises DataError for a split that is none of ``SPLITS``."""
+        if split is not None and split not in SPLITS:
+            raise DataError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
+        table = self.included if split is None else self.included.filter(pl.col("split") == split)
+        return [_from_record(record) for record in table.iter_rows(named=True)]
+
+    def all_rows(self) -> list[Row]:
+        """Every row, excluded ones too."""
+        return [_from_record(record) for record in self.table.iter_rows(named=True)]
+
+    def save(self, path: Path) -> None:
+        """Write Parquet: to a temporary name in the same folder, flushed, then renamed.
+
+        Raises:
+            ResourceError: no space or no permission.
+            DataError: the folder is not there.
+        """
+        buffer = io.BytesIO()
+        metadata = {VERSION_KEY: str(VERSION), NOTES_KEY: json.dumps(self.notes, ensure_ascii=False)}
+        self.table.write_parquet(buffer, metadata=metadata)
+        if not path.parent.is_dir():
+            raise DataError(f"cannot write {path}: the folder {path.parent} does not exist")
+        with writing(path):
+            _replace(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Index:
+        """Read an index.
+
+        Raises:
+            DataError: there is no such file.
+            UnsupportedFormat: no Parquet, no index, or an index of a version that this program does not know.
+            ChecksumError: it is an index, and its bytes are damaged.
+        """
+        if not path.is_file():
+            raise DataError(f"there is no index at {path}; write one with: secondread index DATA -o {path.name}")
+        try:
+            metadata = pl.read_parquet_metadata(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise UnsupportedFormat(f"{path} is no Parquet file, so no index: {error}") from error
+        version = metadata.get(VERSION_KEY)
+        if version != str(VERSION):
+            what = "is a Parquet file, but no index of secondread" if version is None else f"is of version {version}"
+            raise UnsupportedFormat(f"{path} {what}; this program reads version {VERSION}: index the data again")
+        try:
+            table = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise ChecksumError(f"{path} is damaged: {error}") from error
+        if table.schema != SCHEMA:
+            raise UnsupportedFormat(
+                f"{path} has the columns {', '.join(table.columns)}; an index has {', '.join(SCHEMA)}, in this order"
+            )
+        return cls(table, tuple(json.loads(metadata.get(NOTES_KEY, "[]"))))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _to_record(row: Row) -> dict[str, Any]:
+    record = asdict(row)
+    record["images"] = [str(image) for image in row.images]
+    record["mask"] = None if row.mask is None else str(row.mask)
+    for key in ("contrasts", "shape"):
+        record[key] = list(record[key])
+    record["spacing"] = None if row.spacing is None else list(row.spacing)
+    return record
+
+
+def _from_record(record: dict[str, Any]) -> Row:
+    values = {field.name: record[field.name] for field in fields(Row)}
+    values["images"] = tuple(Path(image) for image in record["images"])
+    values["mask"] = None if record["mask"] is None else Path(record["mask"])
+    values["contrasts"], values["shape"] = tuple(record["contrasts"]), tuple(record["shape"])
+    values["spacing"] = None if record["spacing"] is None else tuple(record["spacing"])
+    return Row(**values)

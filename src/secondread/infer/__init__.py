@@ -1,0 +1,28 @@
+"""A model and a study to findings."""
+
+from secondread.infer.batch import Outcome, Scan, read_all
+from secondread.infer.picture import reading_picture, save_picture
+from secondread.infer.predict import predict
+from secondread.infer.reader import Probabilities, Reader, Reading, decide, load_model, probabilities, voxel_probability
+from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model, write_bytes
+
+__all__ = [
+    "ModelSpec",
+    "Outcome",
+    "Probabilities",
+    "Reader",
+    "Reading",
+    "Scan",
+    "Thresholds",
+    "decide",
+    "load_model",
+    "open_model",
+    "predict",
+    "probabilities",
+    "read_all",
+    "reading_picture",
+    "save_model",
+    "save_picture",
+    "voxel_probability",
+    "write_bytes",
+]

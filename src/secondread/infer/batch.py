@@ -1,0 +1,114 @@
+"""Many studies to a folder: ``findings.json``, masks and pictures. One broken scan stops none of the others."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from secondread.errors import ResourceError, SecondreadError, writing
+from secondread.formats import read_study, write_mask, write_picture_mask
+from secondread.infer.picture import reading_picture, save_picture
+from secondread.infer.reader import Reader, Reading
+from secondread.infer.spec import write_bytes
+from secondread.volume import Mask, Study
+
+FLUSH_SECONDS = 5.0
+"""``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One study to read: its name, its files (or DICOM folders) and the contrast of each."""
+
+    study: str
+    images: tuple[Path, ...]
+    contrasts: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class Outcome:
+    """What came of reading: findings as in ``findings.json``, and the studies that could not be read."""
+
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+
+def read_all(
+    reader: Reader,
+    scans: Sequence[Scan],
+    out: Path,
+    *,
+    pictures: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Outcome:
+    """Read every scan into ``out``: ``findings.json``, ``errors.json`` if any failed, ``<study>_mask.nii.gz`` (or
+    ``.png``) and ``<study>.png``.
+
+    Raises:
+        ResourceError: ``out`` cannot be written. What was read until then is in it.
+    """
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    outcome, taken, flushed = Outcome(), set[str](), time.monotonic()
+    try:
+        for done, scan in enumerate(scans):
+            if progress:
+                progress("reading", done, len(scans))
+            try:
+                study = read_study(scan.study, scan.images, scan.contrasts)
+                reading = reader.read(study)
+                stem = _file_stem(scan.study, taken)
+                outcome.findings.append(_write(study, reading, out, stem, pictures))
+            except ResourceError:
+                raise
+            except SecondreadError as error:
+                outcome.errors.append({"study": scan.study, "error": str(error)})
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                _save(outcome, out)
+                flushed = time.monotonic()
+    finally:
+        _save(outcome, out)
+    if progress:
+        progress("reading", len(scans), len(scans))
+    return outcome
+
+
+def _write(study: Study, reading: Reading, out: Path, stem: str, pictures: bool) -> dict[str, Any]:
+    """The study's mask and picture; returns its findings as JSON values."""
+    with writing(out):
+        if study.picture is None:
+            name = f"{stem}_mask.nii.gz"
+            write_mask(Mask(study.reference.geometry, reading.mask), out / name)
+        else:
+            name = f"{stem}_mask.png"
+            write_picture_mask(reading.mask, out / name)
+        if pictures:
+            save_picture(reading_picture(study, reading), out / f"{stem}.png")
+    return replace(reading.findings, mask=name).to_json()
+
+
+def _save(outcome: Outcome, out: Path) -> None:
+    with writing(out / "findings.json"):
+        write_bytes(out / "findings.json", _json(outcome.findings))
+        if outcome.errors:
+            write_bytes(out / "errors.json", _json(outcome.errors))
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _file_stem(study: str, taken: set[str]) -> str:
+    """A file name for a study's outputs: its last parts, harmless characters only, and never the same twice."""
+    plain = re.sub(r"[^\w.-]+", "_", study).strip("._")[-80:] or "study"
+    stem, count = plain, 1
+    while stem.lower() in taken:
+        count += 1
+        stem = f"{plain}_{count}"
+    taken.add(stem.lower())
+    return stem

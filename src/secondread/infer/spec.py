@@ -1,0 +1,139 @@
+"""A model on disk: ``model.json`` (schema-checked), ``weights.safetensors``, ``manifest.json``, ``CARD.md``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
+
+from secondread.errors import ChecksumError, DataError, InputError, writing
+from secondread.models import NetworkSpec, SecondReader, Task, build
+from secondread.volume import Recipe
+
+FILES = ("model.json", "weights.safetensors", "CARD.md")
+
+
+class Thresholds(BaseModel):
+    """Where probabilities become words, fitted on the validation split.
+
+    Presence below ``presence_low`` reads *normal*, above ``presence_high`` *abnormal*, between *unsure*. A voxel at or
+    above ``mask`` belongs to the mask. ``temperature`` divides the category logits (Guo 2017, "On calibration").
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    presence_low: float = Field(default=0.5, ge=0, le=1)
+    presence_high: float = Field(default=0.5, ge=0, le=1)
+    mask: float = Field(default=0.5, gt=0, lt=1)
+    temperature: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if self.presence_low > self.presence_high:
+            raise ValueError("presence_low is above presence_high")
+        return self
+
+
+class ModelSpec(BaseModel):
+    """All that a reader needs beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    name: str
+    version: str
+    task: Task
+    network: NetworkSpec
+    recipe: Recipe
+    patch: tuple[int, ...]
+    thresholds: Thresholds = Thresholds()
+    trained_on: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self.task.categories
+
+    @property
+    def normal(self) -> str | None:
+        return self.task.normal
+
+
+def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor], card: str) -> None:
+    """Write a model folder; ``manifest.json``, written last, holds the SHA-256 of every other file.
+
+    Raises:
+        ResourceError: no space or no permission.
+    """
+    from safetensors.torch import save
+
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = {
+            "model.json": (spec.model_dump_json(indent=2) + "\n").encode(),
+            "weights.safetensors": save({name: t.detach().cpu().contiguous() for name, t in weights.items()}),
+            "CARD.md": card.encode(),
+        }
+        for name, content in contents.items():
+            write_bytes(folder / name, content)
+        manifest = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        write_bytes(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def open_model(folder: Path) -> tuple[ModelSpec, SecondReader, str]:
+    """Verify and load a model folder.
+
+    Returns:
+        the spec, the network in evaluation mode, and the SHA-256 of spec and weights: the model's identity.
+
+    Raises:
+        DataError: no model there, or of a version this release does not know.
+        ChecksumError: a file differs from the manifest.
+    """
+    from safetensors.torch import load
+
+    try:
+        manifest = json.loads(_read(folder, "manifest.json"))
+    except ValueError as error:
+        raise ChecksumError(
+            f"{folder / 'manifest.json'} is not JSON: the model is damaged, copy or train it again"
+        ) from error
+    contents = {name: _read(folder, name) for name in FILES}
+    for name, content in contents.items():
+        if not isinstance(manifest, dict) or manifest.get(name) != hashlib.sha256(content).hexdigest():
+            raise ChecksumError(f"{folder / name} differs from manifest.json: the model is damaged or was edited")
+    try:
+        spec = ModelSpec.model_validate_json(contents["model.json"])
+    except ValidationError as error:
+        raise DataError(f"{folder / 'model.json'} does not fit this release's schema: {error}") from error
+    network = build(spec.network)
+    network.load_state_dict(load(contents["weights.safetensors"]))
+    identity = hashlib.sha256(contents["model.json"] + contents["weights.safetensors"])
+    return spec, network.eval(), identity.hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write all of ``content`` under ``path`` or nothing: a temporary name, flushed to disk, renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{folder} holds no model: {name} is missing") from error
+    except OSError as error:
+        raise InputError(f"cannot read {folder / name}: {error.strerror}") from error

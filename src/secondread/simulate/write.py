@@ -1,0 +1,157 @@
+"""Simulated studies as a labelled data set on disk."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.errors import UsageError, writing
+from secondread.formats import write_mask, write_volume
+from secondread.simulate.anatomy import atlas
+from secondread.simulate.draw import draw_scene
+from secondread.simulate.render import render
+from secondread.simulate.settings import NORMAL, Settings
+from secondread.simulate.sheet import contact_sheet, strip
+
+LABELS_NAME = "labels.csv"
+SHEET_NAME = "contact-sheet.png"
+COLUMNS = ("image", "label", "mask", "group", "site", "study", "contrast")
+
+MAX_STUDIES = 1_000_000
+_SHOWN = 12
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _Written:
+    label: str
+    rows: list[tuple[str, ...]]
+    strip: NDArray[np.uint8] | None
+
+
+def write_studies(
+    out: Path,
+    n: int,
+    seed: int = 0,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    *,
+    jobs: int = 2,
+) -> Path:
+    """Write ``n`` simulated studies below the folder ``out``, the same for the same arguments whatever ``jobs`` is.
+
+    A study is ``sim-0001/sim-0001_t1.nii.gz`` and so on for its contrasts, and ``_seg.nii.gz``, which is empty for a
+    normal one. ``contact-sheet.png`` shows some of them. ``labels.csv`` has a row per series, with paths relative to
+    itself; it is written last, so that where it is, all it names is.
+
+    Args:
+        out: made if it is not there; may hold what an interrupted call with the same names left.
+        n: 1 to MAX_STUDIES. Labels are dealt so that the settings' shares are met as nearly as n allows.
+        seed: 0 or more.
+        settings: what to draw; None for the defaults.
+        progress: called as ``progress("simulate", done, n)`` after each study.
+        jobs: threads; most of the work is outside the interpreter's lock.
+
+    Returns:
+        The path of ``labels.csv``.
+
+    Raises:
+        UsageError: n, seed or jobs out of range; ``out`` is a file, or holds something else.
+        ResourceError: disk or permission ran out.
+    """
+    settings = settings or Settings()
+    if not 1 <= n <= MAX_STUDIES or seed < 0 or jobs < 1:
+        raise UsageError(
+            f"simulating takes 1 to {MAX_STUDIES} studies, a seed of 0 or more and at least one job; "
+            f"got {n} studies, seed {seed}, {jobs} jobs"
+        )
+    names = [f"sim-{i + 1:0{max(4, len(str(n)))}d}" for i in range(n)]
+    _claim(out, names)
+    # Loaded here, so that the first studies do not wait for each other.
+    atlas(settings.spacing)
+    labels = _deal(n, seed, settings)
+    seeds = np.random.SeedSequence([seed, 0]).generate_state(n, np.uint64)
+    work = [
+        (out, name, int(one), settings, label, i < _SHOWN)
+        for i, (name, one, label) in enumerate(zip(names, seeds, labels, strict=True))
+    ]
+    rows: list[tuple[str, ...]] = []
+    shown: list[tuple[NDArray[np.uint8], str]] = []
+    for done, (name, written) in enumerate(zip(names, _in_order(work, jobs), strict=True), start=1):
+        rows.extend(written.rows)
+        if written.strip is not None:
+            shown.append((written.strip, f"{name}  {written.label}"))
+        if progress:
+            progress("simulate", done, n)
+    picture = io.BytesIO()
+    contact_sheet(*zip(*shown, strict=True)).save(picture, format="PNG")
+    _replace(out / SHEET_NAME, picture.getvalue())
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows([COLUMNS, *rows])
+    _replace(out / LABELS_NAME, table.getvalue().encode())
+    return out / LABELS_NAME
+
+
+def _in_order(work: list[tuple[Path, str, int, Settings, str, bool]], jobs: int) -> Iterator[_Written]:
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield from pool.map(lambda job: _write_one(*job), work)
+    finally:
+        # After an error or Ctrl-C the studies not yet begun are dropped.
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_one(out: Path, name: str, seed: int, settings: Settings, label: str, show: bool) -> _Written:
+    scene = draw_scene(seed, settings, label)
+    study, mask = render(scene, name)
+    folder = out / name
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    mask_name = f"{name}/{name}_seg.nii.gz"
+    write_mask(mask, out / mask_name)
+    rows: list[tuple[str, ...]] = []
+    for contrast, volume in study.series.items():
+        image = f"{name}/{name}_{contrast}.nii.gz"
+        write_volume(volume, out / image)
+        rows.append((image, label, mask_name, name, scene.site, name, contrast))
+    return _Written(label, rows, strip(study, mask) if show else None)
+
+
+def _deal(n: int, seed: int, settings: Settings) -> list[str]:
+    normals = round(n * settings.normal)
+    kinds = settings.categories
+    labels = [NORMAL] * normals + [kinds[i % len(kinds)] for i in range(n - normals)]
+    order = np.random.default_rng([seed, 1]).permutation(n)
+    return [labels[i] for i in order]
+
+
+def _claim(out: Path, names: list[str]) -> None:
+    """Make ``out``, or refuse it where it holds something that this call would not write before ``labels.csv``."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: simulated studies need a folder")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        expected = {*names, SHEET_NAME, _part(out / SHEET_NAME).name, _part(out / LABELS_NAME).name}
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in expected)
+    if strangers:
+        more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
+        raise UsageError(f"{out} already holds {', '.join(strangers[:3])}{more}: choose a new or empty folder")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = _part(path)
+    with writing(path):
+        part.write_bytes(content)
+        part.replace(path)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")

@@ -1,0 +1,283 @@
+"""From a store to batches: reads are issued ahead of need, decoded by TensorStore's threads, and filled in in order.
+
+B samples of a batch; C channels; S a case's prepared grid; P the patch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.errors import UsageError
+from secondread.store import layout
+from secondread.store.buffers import Buffers
+from secondread.store.layout import Case
+from secondread.store.sampler import LESION, Draw, Pattern, Sampler, positions
+from secondread.store.store import CACHE_BYTES, Fetch, Store
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_AHEAD = 32
+"""Reads under way at most, however large the budget: more do not make it faster."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples, and what each can teach.
+
+    Attributes:
+        images: (B, C, P) float32, standard deviations; 0 in a channel that is missing or dropped.
+        masks: (B, P) uint8; 0 where nothing is known.
+        mask_known: (B) bool: every voxel of the mask is true. A normal study's is known and empty.
+        category: (B) int64, index into the categories, -1 where unknown or normal.
+        abnormal: (B) int8, 1 yes, 0 no, -1 unknown.
+        studies: their names.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    mask_known: torch.Tensor
+    category: torch.Tensor
+    abnormal: torch.Tensor
+    studies: list[str]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What to read for one sample and where it goes: ``size`` voxels from ``start`` land at ``offset`` of the patch."""
+
+    case: Case
+    pattern: Pattern
+    start: tuple[int, ...]
+    size: tuple[int, ...]
+    offset: tuple[int, ...]
+
+    @property
+    def whole(self) -> bool:
+        return self.size == self.case.shape
+
+
+class Feed:
+    """Batches for training and validation.
+
+    Args:
+        store: where the cases lie.
+        cases: to draw from in training.
+        categories: of the task.
+        patch: P.
+        batch: B, per rank.
+        seed: same seed, same batches, whatever the timing.
+        memory: bytes that the feed may hold: reads under way, decoded chunks, and two batches (the one handed out and
+            the one being filled).
+        foreground: share of patches centred near a voxel of the mask, where the case has one and exceeds the patch.
+        rank, world: which part of every step's samples is drawn here.
+
+    Raises:
+        UsageError: a patch of other dimensions than the store, a batch, share, rank or budget that cannot be.
+        DataError, ConfoundedError: as :class:`Sampler`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cases: Sequence[Case],
+        categories: Sequence[str],
+        *,
+        patch: Sequence[int],
+        batch: int,
+        seed: int,
+        memory: int = 400 << 20,
+        foreground: float = 0.5,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.patch = tuple(int(n) for n in patch)
+        if len(self.patch) != store.recipe.dimensions or min(self.patch) < 1:
+            raise UsageError(f"a patch of {self.patch} does not fit a store of {store.recipe.dimensions} dimensions")
+        if batch < 1 or not 0 <= rank < world or not 0 <= foreground <= 1 or seed < 0:
+            raise UsageError(f"cannot feed with {batch=}, {rank=} of {world=}, {foreground=}, {seed=}")
+        self.store = store
+        self.categories = tuple(categories)
+        self.batch = batch
+        self.foreground = foreground
+        self.rank, self.world = rank, world
+        self._channels = len(store.recipe.channels)
+        volumes = store.recipe.spacing is not None
+        self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=volumes and self._channels > 1)
+        self._memory = memory
+        least = CACHE_BYTES + 2 * batch * self._sample_bytes(self.patch) + self._read_bytes(self.patch)
+        if memory < least:
+            raise UsageError(
+                f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {self.patch}; it takes "
+                f"{(least >> 20) + 1} MiB, or a smaller batch or patch"
+            )
+
+    def epoch(self, n: int, steps: int, *, first: int = 0) -> Iterator[Batch]:
+        """Batches ``first`` to ``steps - 1`` of epoch ``n``: random patches, balanced classes, contrasts dropped.
+
+        An epoch begun at ``first`` gives the very batches that the whole epoch gives from there on, as long as
+        ``steps`` is the same.
+
+        Raises:
+            ChecksumError, ResourceError: as :meth:`Fetch.result`.
+        """
+        return self._stream((self._drawn(n, steps, step) for step in range(first, steps)), self.patch)
+
+    def whole(self, cases: Iterable[Case]) -> Iterator[Batch]:
+        """Each case once, in order, whole, with all its contrasts: pictures up to B at a time, volumes one at a time.
+
+        A case that exceeds the budget is read nonetheless, with nothing ahead of it.
+
+        Raises:
+            ChecksumError, ResourceError: as :meth:`Fetch.result`.
+        """
+        cuts = (_Cut(case, case.present, (0,) * len(case.shape), case.shape, (0,) * len(case.shape)) for case in cases)
+        together = self.batch if self.store.grouped else 1
+        return self._stream(iter(lambda: list(islice(cuts, together)), []), None)
+
+    def _drawn(self, n: int, steps: int, step: int) -> list[_Cut]:
+        where = positions(n, steps, step, batch=self.batch, rank=self.rank, world=self.world)
+        return [self._cut(self.sampler.draw(position)) for position in where]
+
+    def _cut(self, draw: Draw) -> _Cut:
+        shape = np.array(draw.case.shape)
+        patch = np.array(self.patch)
+        size = np.minimum(shape, patch)
+        room = shape - size
+        start = draw.rng.integers(0, room + 1)
+        if draw.rng.random() < self.foreground and draw.case.mask_voxels and room.any():
+            points = draw.case.mask_points()
+            near = points[draw.rng.integers(len(points))]
+            # Not dead centre, or the network learns that lesions are where the patch is.
+            shift = draw.rng.integers(-(size // 4), size // 4 + 1)
+            start = np.clip(near - size // 2 + shift, 0, room)
+        return _Cut(draw.case, draw.pattern, _tuple(start), _tuple(size), _tuple((patch - size) // 2))
+
+    def _stream(self, groups: Iterator[list[_Cut]], patch: tuple[int, ...] | None) -> Iterator[Batch]:
+        """A batch per group. Reads are issued in order, as far ahead as the budget allows, and awaited in order."""
+        coming = ((cut, place, len(group)) for group in groups for place, cut in enumerate(group))
+        queue: deque[tuple[_Cut, int, int, Fetch]] = deque()
+        rooms, batches = Buffers(), Buffers()
+        held = 0
+
+        following = next(coming, None)
+
+        def issue() -> None:
+            nonlocal held, following
+            while following is not None and len(queue) < MOST_AHEAD:
+                cut, place, count = following
+                cost = self._read_bytes(cut.size)
+                spare = self._memory - CACHE_BYTES - 2 * count * self._sample_bytes(patch or cut.size)
+                if queue and held + cost > spare:
+                    return
+                room = rooms.take(self.store.fetch_bytes(cut.size))
+                queue.append((cut, place, count, self.store.fetch(cut.case, cut.start, cut.size, room)))
+                held += cost
+                following = next(coming, None)
+
+        issue()
+        filling: _Filling | None = None
+        while queue:
+            cut, place, count, fetch = queue.popleft()
+            if filling is None:
+                size = patch or cut.size
+                filling = _Filling(batches.take(count * self._sample_bytes(size)), count, size, self.store.scale)
+            filling.put(place, cut, *fetch.result(), categories=self.categories)
+            del fetch  # so that its room can be taken again
+            held -= self._read_bytes(cut.size)
+            issue()
+            if place == count - 1:
+                batch, filling = filling.finish(), None
+                yield batch
+                del batch
+
+    def _sample_bytes(self, size: Sequence[int]) -> int:
+        return prod(size) * (4 * self._channels + 1)
+
+    def _read_bytes(self, size: Sequence[int]) -> int:
+        """What a read holds at most: its result, and the decoded chunks that it touches."""
+        chunks = self.store.recipe.size or [(n + 2 * layout.CHUNK - 2) // layout.CHUNK * layout.CHUNK for n in size]
+        return (prod(size) + prod(chunks)) * (2 * self._channels + 1)
+
+
+class _Filling:
+    """A batch in the making."""
+
+    def __init__(self, room: NDArray[np.uint8], count: int, size: tuple[int, ...], scale: float) -> None:
+        """``room`` holds the images and masks of ``count`` samples of shape ``size``."""
+        import torch
+
+        masks_at = len(room) - count * prod(size)
+        self._images = torch.from_numpy(room[:masks_at].view(np.float32).reshape(count, -1, *size))
+        self._masks = torch.from_numpy(room[masks_at:].reshape(count, *size))
+        self._known = torch.zeros(count, dtype=torch.bool)
+        self._category = torch.full((count,), -1, dtype=torch.int64)
+        self._abnormal = torch.full((count,), -1, dtype=torch.int8)
+        self._studies: list[str] = []
+        self._scale = np.float32(scale)
+
+    def put(
+        self,
+        place: int,
+        cut: _Cut,
+        image: NDArray[np.int16],
+        mask: NDArray[np.uint8] | None,
+        *,
+        categories: Sequence[str],
+    ) -> None:
+        """Sample ``place``: image (C, size) as stored, mask (size) or None."""
+        inside = tuple(slice(o, o + n) for o, n in zip(cut.offset, cut.size, strict=True))
+        out = self._images[place].numpy()
+        padded = out.shape[1:] != cut.size
+        for channel, (kept, present) in enumerate(zip(cut.pattern, cut.case.present, strict=True)):
+            if not (kept and present):
+                out[channel] = 0
+                continue
+            if padded:
+                out[channel] = cut.case.facts.floor[channel] * self._scale
+            np.multiply(image[channel], self._scale, out=out[channel][inside])
+        labels = self._masks[place].numpy()
+        if mask is None or padded:
+            labels[...] = 0
+        if mask is not None:
+            labels[inside] = mask
+        lesion = None if mask is None else bool(mask.any())
+        self._known[place] = mask is not None or cut.case.normal is True
+        self._abnormal[place], self._category[place] = teaches(cut.case, categories, lesion=lesion, whole=cut.whole)
+        self._studies.append(cut.case.study)
+
+    def finish(self) -> Batch:
+        return Batch(self._images, self._masks, self._known, self._category, self._abnormal, self._studies)
+
+
+def teaches(case: Case, categories: Sequence[str], *, lesion: bool | None, whole: bool) -> tuple[int, int]:
+    """What a part of a case says: abnormal (1 yes, 0 no, -1 unknown) and category (index, -1 unknown or normal).
+
+    Args:
+        lesion: whether the part holds any of the mask; None without a mask.
+        whole: whether the part is all of the case. A label alone does not say which part of the scan earned it.
+    """
+    if case.normal is True:
+        return 0, -1
+    category = -1
+    if case.label is not None and case.label in categories:
+        category = list(categories).index(case.label)
+    elif case.label is None and tuple(categories) == (LESION,):
+        category = 0
+    if lesion is not None:
+        return (1, category) if lesion else (0, -1)
+    if not whole:
+        return -1, -1
+    return (1 if case.normal is False else -1), category
+
+
+def _tuple(values: NDArray[np.intp]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)

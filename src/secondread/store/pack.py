@@ -1,0 +1,322 @@
+"""From the rows of an index to a store: read, prepare, quantise, write; parallel, resumable, flat in memory."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.errors import (
+    ChecksumError,
+    DataError,
+    MaskError,
+    ResourceError,
+    SecondreadError,
+    UsageError,
+    writing,
+)
+from secondread.store import layout
+from secondread.store.layout import Block, Case, Facts, Row
+from secondread.store.sealed import flush_folder, seal, unseal, write_atomic, write_flushed
+from secondread.store.store import Store
+from secondread.volume import Frame, Prepared, Recipe, Study, prepare, prepare_mask
+
+Progress = Callable[[str, int, int], None]
+
+MASK_POINTS = 256
+"""Mask voxels remembered per case, to centre patches on."""
+
+_PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The rows of one block, and the block's name."""
+
+    key: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A complete block: per row what was found, or why the study was left out."""
+
+    block: Block
+    found: tuple[Facts | str, ...]
+
+
+def pack(
+    rows: Sequence[Row], recipe: Recipe, folder: Path, *, progress: Progress | None = None, jobs: int = 2
+) -> Store:
+    """Pack studies into ``folder`` and open the store.
+
+    Complete blocks of an earlier call are kept, killed or not, as long as the recipe and the studies in them are the
+    same; blocks that belong to no row are left where they are. One call per folder at a time.
+
+    Args:
+        rows: studies, each name once.
+        progress: called as ``progress("packing", done, total)`` with numbers of studies.
+        jobs: blocks packed at a time; each holds one study, or one block of pictures, in memory.
+
+    Returns:
+        The store. A study that could not be read or prepared is in ``Store.excluded``.
+
+    Raises:
+        UsageError: two rows of one name, no rows, fewer than one job.
+        DataError: every study had to be left out.
+        ResourceError: disk, memory or permission ran out; call again to go on.
+    """
+    if jobs < 1:
+        raise UsageError(f"packing needs at least one job, got {jobs}")
+    _check_names(rows)
+    with writing(folder):
+        (folder / layout.CASES).mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    work = list(_jobs(rows, recipe))
+    packed: dict[str, _Packed] = {}
+    done = 0
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="pack")
+    try:
+        waiting: dict[Future[_Packed], _Job] = {pool.submit(_pack_block, job, recipe, folder): job for job in work}
+        for future in as_completed(waiting):
+            job = waiting[future]
+            packed[job.key] = future.result()
+            done += len(job.rows)
+            if progress is not None:
+                progress("packing", done, len(rows))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    _write_spec(folder, recipe, [(job, packed[job.key]) for job in work])
+    return Store.open(folder)
+
+
+def _check_names(rows: Sequence[Row]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row.study in seen:
+            raise UsageError(f"study {row.study!r} is there twice; a store holds every study once")
+        seen.add(row.study)
+    if not seen:
+        raise UsageError("there are no studies to pack")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed call left half written."""
+    for leftover in (folder / layout.CASES).glob(f".*{_PARTIAL}"):
+        shutil.rmtree(leftover)
+
+
+def _jobs(rows: Sequence[Row], recipe: Recipe) -> Iterator[_Job]:
+    length = layout.block_length(recipe)
+    for start in range(0, len(rows), length):
+        part = tuple(rows[start : start + length])
+        source = json.dumps([layout.VERSION, layout.SCALE, asdict(recipe), [_identity(row) for row in part]])
+        yield _Job(hashlib.sha256(source.encode()).hexdigest()[:32], part)
+
+
+def _identity(row: Row) -> list[Any]:
+    """What makes a packed study stale when it changes. Labels are not voxels: they may change without packing again."""
+    mask: list[Any] | None = None
+    if row.mask is not None:
+        path = Path(row.mask)
+        state = path.stat() if path.exists() else None
+        mask = [str(path), state and state.st_size, state and state.st_mtime_ns]
+    return [row.study, row.sha256, list(row.contrasts), mask]
+
+
+def _pack_block(job: _Job, recipe: Recipe, folder: Path) -> _Packed:
+    final = folder / layout.CASES / job.key
+    earlier = _finished(final)
+    if earlier is not None:
+        return earlier
+    shape, files, found = _picture_block(job, recipe) if recipe.size is not None else _volume_block(job, recipe)
+    if not files:
+        # Nothing is written for a block without any good study, so that a later call tries it again.
+        return _Packed(Block(job.key, shape, {}), found)
+    sums = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()}
+    packed = _Packed(Block(job.key, shape, sums), found)
+    _write_block(final, files, packed)
+    return packed
+
+
+def _volume_block(job: _Job, recipe: Recipe) -> tuple[tuple[int, ...], dict[str, bytes], tuple[Facts | str, ...]]:
+    result = _prepare_row(job.rows[0], recipe)
+    if isinstance(result, str):
+        return (), {}, (result,)
+    image, mask, facts = result
+    files = layout.encode("image", image, grouped=False)
+    if mask is not None:
+        files |= layout.encode("mask", mask, grouped=False)
+    return image.shape, files, (facts,)
+
+
+def _picture_block(job: _Job, recipe: Recipe) -> tuple[tuple[int, ...], dict[str, bytes], tuple[Facts | str, ...]]:
+    size = recipe.size or (0, 0)
+    shape = (len(job.rows), len(recipe.channels), *size)
+    images = np.full(shape, layout.IMAGE_FILL, np.int16)
+    masks = np.full((len(job.rows), *size), layout.MASK_FILL, np.uint8)
+    found: list[Facts | str] = []
+    for place, row in enumerate(job.rows):
+        result = _prepare_row(row, recipe)
+        if isinstance(result, str):
+            found.append(result)
+            continue
+        images[place], mask, facts = result
+        if mask is not None:
+            masks[place] = mask
+        found.append(facts)
+    files: dict[str, bytes] = {}
+    if any(isinstance(facts, Facts) for facts in found):
+        files = layout.encode("image", images, grouped=True)
+    if any(isinstance(facts, Facts) and facts.has_mask for facts in found):
+        files |= layout.encode("mask", masks, grouped=True)
+    return shape, files, tuple(found)
+
+
+def _prepare_row(row: Row, recipe: Recipe) -> tuple[NDArray[np.int16], NDArray[np.uint8] | None, Facts] | str:
+    """Image (C, S), mask (S), facts; or the reason why this study cannot be packed."""
+    try:
+        study = read_row(row)
+        prepared = prepare(study, recipe)
+        image = _quantise(prepared.array)
+        mask = _mask(row, study, prepared)
+    except ResourceError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return str(error)  # one file that may not be read; anything else would befall the next study too
+        raise
+    except MemoryError as error:
+        raise ResourceError(f"study {row.study!r}: out of memory; give pack fewer jobs") from error
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise ResourceError(f"study {row.study!r}: {error.strerror}; give pack fewer jobs") from error
+        return f"{error.filename} cannot be read: {error.strerror}"
+    except SecondreadError as error:
+        return str(error)
+    offsets = np.flatnonzero(mask) if mask is not None else np.empty(0, np.intp)
+    kept = offsets
+    if len(offsets) > MASK_POINTS:
+        kept = np.sort(np.random.default_rng(len(offsets)).choice(offsets, MASK_POINTS, replace=False))
+    floor = tuple(int(channel.min()) for channel in image)
+    points = layout.pack_points(kept)
+    return image, mask, Facts(image.shape[1:], prepared.present, mask is not None, len(offsets), floor, points)
+
+
+def read_row(row: Row) -> Study:
+    """The study of a row, from its files."""
+    from secondread.formats import read_study
+
+    return read_study(row.study, list(row.images), list(row.contrasts))
+
+
+def _quantise(array: NDArray[np.float32]) -> NDArray[np.int16]:
+    if not np.isfinite(array).all():
+        raise DataError("voxels that are no finite numbers are left after normalising")
+    top = -layout.IMAGE_FILL - 1
+    steps: NDArray[np.float32] = np.rint(array * np.float32(1 / layout.SCALE))
+    return np.clip(steps, -top, top).astype(np.int16)
+
+
+def _mask(row: Row, study: Study, prepared: Prepared) -> NDArray[np.uint8] | None:
+    """The row's mask on the prepared grid (S), values below MASK_FILL."""
+    if row.mask is None:
+        return None
+    from secondread.formats import read_mask
+
+    if study.picture is not None:
+        rows, columns = study.picture.pixels.shape[:2]
+        labels = read_mask(row.mask, (rows, columns))
+        mask = prepared.frame.mask_from_scan(labels)
+    else:
+        source = read_mask(row.mask, study.reference.geometry)
+        labels = source.labels
+        mask = prepare_mask(source, study.reference.geometry, prepared.frame)
+    if labels.any() and not mask.any():
+        mask = _smallest_lesion(labels, prepared.frame)
+    return np.minimum(mask, layout.MASK_FILL - 1)
+
+
+def _smallest_lesion(labels: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """A lesion that covers half of no prepared voxel keeps the one it covers most: it must not turn into "nothing"."""
+    share = frame.from_scan((labels > 0).astype(np.float32))
+    if share.max() <= 0:
+        raise MaskError("the mask lies wholly outside of the scan's foreground")
+    mask = np.zeros(frame.size, np.uint8)
+    mask[np.unravel_index(int(share.argmax()), frame.size)] = labels.max()
+    return mask
+
+
+def _finished(final: Path) -> _Packed | None:
+    """The block at ``final`` if it is complete and its files still have their sizes."""
+    marker = final / layout.MARKER
+    try:
+        content = unseal(marker.read_bytes(), marker)
+        block = Block.from_json(content["block"])
+        if any((final / name).stat().st_size != size for name, (size, _) in block.files.items()):
+            return None
+    except (FileNotFoundError, ChecksumError):
+        return None
+    found = tuple(facts if isinstance(facts, str) else Facts.from_json(facts) for facts in content["found"])
+    return _Packed(block, found)
+
+
+def _write_block(final: Path, files: dict[str, bytes], packed: _Packed) -> None:
+    partial = final.with_name(f".{final.name}{_PARTIAL}")
+    found = [facts if isinstance(facts, str) else asdict(facts) for facts in packed.found]
+    try:
+        for name, data in files.items():
+            with writing(partial / name):
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            write_flushed(partial / name, data)
+        write_flushed(partial / layout.MARKER, seal({"block": asdict(packed.block), "found": found}))
+        with writing(final):
+            # Only a damaged block can be in the way: a whole one would have been kept.
+            shutil.rmtree(final, ignore_errors=True)
+            partial.replace(final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    flush_folder(final.parent)
+
+
+def _write_spec(folder: Path, recipe: Recipe, results: Sequence[tuple[_Job, _Packed]]) -> None:
+    cases: list[Case] = []
+    excluded: list[tuple[str, str]] = []
+    for job, packed in results:
+        for place, (row, found) in enumerate(zip(job.rows, packed.found, strict=True)):
+            reason = found if isinstance(found, str) else _contradiction(row, found)
+            if reason is not None:
+                excluded.append((row.study, reason))
+            elif isinstance(found, Facts):
+                where = None if recipe.size is None else place
+                cases.append(Case(job.key, where, row.study, row.group, row.label, row.normal, row.split, found))
+    if not cases:
+        reasons = "; ".join(f"{study}: {reason}" for study, reason in excluded[:3])
+        raise DataError(f"none of the {len(excluded)} studies could be packed ({reasons})")
+    used = {case.block for case in cases}
+    spec = {
+        "version": layout.VERSION,
+        "recipe": asdict(recipe),
+        "scale": layout.SCALE,
+        "blocks": [asdict(packed.block) for job, packed in results if job.key in used],
+        "cases": [asdict(case) for case in cases],
+        "excluded": excluded,
+    }
+    write_atomic(folder / layout.SPEC, seal(spec))
+
+
+def _contradiction(row: Row, facts: Facts) -> str | None:
+    """Why the label and the mask cannot both be right, if so."""
+    if facts.has_mask and facts.mask_voxels and row.normal is True:
+        return f"labelled {row.label!r}, which is normal, but its mask is not empty"
+    if facts.has_mask and not facts.mask_voxels and row.normal is False and row.label is not None:
+        return f"labelled {row.label!r}, which is abnormal, but its mask is empty"
+    return None

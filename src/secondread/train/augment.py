@@ -1,0 +1,149 @@
+"""Augmentation of a whole batch where it is trained: parameters are drawn, then a deterministic twin applies them.
+
+Axes: B batch, C channels, d dimensions (2 or 3), S space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ELASTIC_GRID = 5
+"""Control points per axis of the smooth deformation."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far augmentation goes. Angles in degrees, lengths as a share of the patch."""
+
+    rotation: float = 15.0
+    zoom: float = 0.15
+    shift: float = 0.05
+    elastic: float = 0.02
+    mirror: float = 0.5
+    gain: float = 0.15
+    offset: float = 0.15
+    gamma: float = 0.25
+    noise: float = 0.1
+    bias: float = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """One draw for one batch.
+
+    Attributes:
+        matrix: (B, d, d) output to input coordinates, both in [-1, 1] per axis, in the order of S.
+        shift: (B, d) likewise.
+        bend: (B, d, 5, ...) displacement at control points.
+        gain, offset, gamma: (B, C).
+        bias: (B, C, 3, ...) log of a smooth multiplicative field at control points.
+        noise: (B,) standard deviation.
+        seed: of the noise itself.
+    """
+
+    matrix: Tensor
+    shift: Tensor
+    bend: Tensor
+    gain: Tensor
+    offset: Tensor
+    gamma: Tensor
+    bias: Tensor
+    noise: Tensor
+    seed: int
+
+
+def draw(images: Tensor, strength: Strength, seed: int) -> Parameters:
+    """Parameters for a batch shaped like ``images`` (B, C, *S), from ``seed`` alone; on the CPU."""
+    rng = torch.Generator().manual_seed(seed)
+    batch, channels, d = images.shape[0], images.shape[1], images.ndim - 2
+
+    def spread(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=rng) * 2 - 1
+
+    angles = spread(batch, 1 if d == 2 else 3) * strength.rotation * torch.pi / 180
+    matrix = _rotation(angles, d) * (1 + strength.zoom * spread(batch, 1, 1))
+    mirrored = torch.rand(batch, generator=rng) < strength.mirror
+    # Axis 0 of a prepared volume is left-right; of a picture it is axis 1.
+    axis = 0 if d == 3 else 1
+    matrix[mirrored, :, axis] *= -1
+    # Half of the studies keep their noise, so that clean scans stay in the picture.
+    noisy = (torch.rand(batch, generator=rng) < 0.5).float()
+    return Parameters(
+        matrix=matrix,
+        shift=strength.shift * spread(batch, d),
+        bend=strength.elastic * torch.randn(batch, d, *[ELASTIC_GRID] * d, generator=rng),
+        gain=1 + strength.gain * spread(batch, channels),
+        offset=strength.offset * spread(batch, channels),
+        gamma=torch.exp(strength.gamma * spread(batch, channels)),
+        bias=strength.bias * torch.randn(batch, channels, *[3] * d, generator=rng),
+        noise=strength.noise * torch.rand(batch, generator=rng) * noisy,
+        seed=int(torch.randint(2**62, (1,), generator=rng)),
+    )
+
+
+def apply(images: Tensor, masks: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
+    """The batch under ``p``: one resampling for shape, then intensity. A missing contrast (all 0) stays 0.
+
+    Args:
+        images: (B, C, *S) float32.
+        masks: (B, *S) uint8.
+
+    Returns:
+        the same shapes and types; the mask becomes 0 or 1.
+    """
+    present = images.flatten(2).any(2).float()
+    both = torch.cat([images, (masks > 0).to(images.dtype)[:, None]], dim=1)
+    both = functional.grid_sample(both, _grid(images, p), padding_mode="border", align_corners=False)
+    images, masks = both[:, :-1], (both[:, -1] >= 0.5).to(masks.dtype)
+    shape = (*images.shape[:2], *[1] * (images.ndim - 2))
+    images = _gamma(images, p.gamma.to(images.device).reshape(shape))
+    field = _smooth(p.bias.to(images.device), images.shape[2:]).exp()
+    images = images * field * p.gain.to(images.device).reshape(shape) + p.offset.to(images.device).reshape(shape)
+    rng = torch.Generator(images.device).manual_seed(p.seed)
+    noise = torch.randn(images.shape, generator=rng, device=images.device)
+    images = images + noise * p.noise.to(images.device).reshape(-1, *[1] * (images.ndim - 1))
+    return images * present.reshape(shape), masks
+
+
+def _grid(images: Tensor, p: Parameters) -> Tensor:
+    """Sampling points (B, *S, d) for grid_sample, which wants the last axis of S first."""
+    size = images.shape[2:]
+    axes = [(torch.arange(n, device=images.device, dtype=torch.float32) * 2 + 1) / n - 1 for n in size]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    # Angles are kept true on patches that are not cubes: rotate in units of the longest side.
+    scale = torch.tensor([n / max(size) for n in size], device=images.device)
+    matrix = p.matrix.to(images.device) * scale[None, None, :] / scale[None, :, None]
+    moved = points.flatten(0, -2)[None] @ matrix.transpose(1, 2) + p.shift.to(images.device)[:, None]
+    bend = _smooth(p.bend.to(images.device), size).flatten(2).transpose(1, 2)
+    return (moved + bend).reshape(images.shape[0], *size, len(size)).flip(-1)
+
+
+def _rotation(angles: Tensor, d: int) -> Tensor:
+    """Rotation matrices (B, d, d) from angles in radians, (B, 1) in the plane or (B, 3) about each axis in turn."""
+    out = torch.eye(d).repeat(angles.shape[0], 1, 1)
+    planes = [(0, 1)] if d == 2 else [(1, 2), (0, 2), (0, 1)]
+    for column, (a, b) in enumerate(planes):
+        turn = torch.eye(d).repeat(angles.shape[0], 1, 1)
+        cos, sin = angles[:, column].cos(), angles[:, column].sin()
+        turn[:, a, a], turn[:, a, b], turn[:, b, a], turn[:, b, b] = cos, -sin, sin, cos
+        out = out @ turn
+    return out
+
+
+def _smooth(control: Tensor, size: torch.Size) -> Tensor:
+    """Control points (B, n, *grid) -> (B, n, *S), linear."""
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    return functional.interpolate(control, size=size, mode=mode, align_corners=True)
+
+
+def _gamma(images: Tensor, gamma: Tensor) -> Tensor:
+    """Each channel raised to ``gamma`` between its own darkest and brightest voxel."""
+    flat = images.flatten(2)
+    shape = (*images.shape[:2], *[1] * (images.ndim - 2))
+    low = flat.amin(2).reshape(shape)
+    span = (flat.amax(2).reshape(shape) - low).clamp_min(1e-6)
+    return ((images - low) / span).clamp_min(0).pow(gamma) * span + low

@@ -1,0 +1,177 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from secondread.errors import DataError
+from secondread.infer import write_bytes
+from secondread.models import build, loss_for, total
+from secondread.store import Case, Feed
+from secondread.train.augment import apply, draw
+from secondread.train.checkpoint import Progress, State, load_checkpoint, save_checkpoint
+from secondread.train.optimisers import optimizer_for
+from secondread.train.plan import Plan
+from secondread.train.validate import Tally, score, target_of, validate
+
+WARM_UP = 0.03
+"""Share of the schedule in which the learning rate rises to its value."""
+
+AVERAGING = 0.995
+"""Decay of the averaged weights, once there have been enough steps for it."""
+
+MAX_GRADIENT = 5.0
+
+Report = Callable[[str, int, int], None]
+
+
+def fit(
+    plan: Plan,
+    feed: Feed,
+    held: Sequence[Case],
+    run: Path,
+    *,
+    device: str = "cpu",
+    spent_before: float = 0.0,
+    report: Report | None = None,
+) -> State:
+    """Train until the plan's epochs or minutes are used up, from the newest checkpoint in ``run`` if there is one.
+
+    Same plan, same data, same machine: same weights, bit for bit, whether or not the run was interrupted (a budget in
+    minutes depends on the clock; a number of epochs does not).
+
+    Args:
+        feed: of the training split.
+        held: the cases of the validation split.
+        spent_before: seconds already taken from the budget, by indexing and packing.
+
+    Raises:
+        DataError: the loss is no longer a number.
+        ChecksumError, ResourceError: see :mod:`secondread.train.checkpoint`.
+    """
+    state, loss = new_state(plan, device), loss_for(plan.loss)
+    state.progress.seconds = spent_before
+    load_checkpoint(run / "checkpoints", state)
+    progress = state.progress
+    started = time.monotonic() - progress.seconds
+    while spent(plan, progress.epoch, time.monotonic() - started) < 1:
+        state.network.train()
+        tally = Tally(plan.task)
+        for step, batch in enumerate(feed.epoch(progress.epoch, plan.steps)):
+            done = spent(plan, progress.epoch + step / plan.steps, time.monotonic() - started)
+            if done >= 1:
+                break
+            seed = seed_of(plan.seed, progress.epoch, step)
+            torch.manual_seed(seed)  # for dropout
+            target = target_of(batch, device)
+            images = batch.images.to(device)
+            images, masks = apply(images, target.masks, draw(images, plan.strength, seed))
+            target = replace(target, masks=masks)
+            output = state.network(images)
+            value = total(loss(output, target, plan.task))
+            set_learning_rate(state.optimizer, plan.learning_rate * schedule(done))
+            state.optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(state.network.parameters(), MAX_GRADIENT)
+            state.optimizer.step()
+            progress.step += 1
+            average(state, progress.step)
+            tally.add(output, target, value.item())
+            if report:
+                report(f"epoch {progress.epoch + 1}, loss {value.item():.3f}", int(1000 * done), 1000)
+        judged = validate(state.averaged, feed.whole(held), loss, plan.task, plan.patch, device)
+        close_epoch(state, tally.metrics(), judged.metrics(), time.monotonic() - started)
+        save_checkpoint(run / "checkpoints", state)
+        write_history(run, progress.history)
+    return state
+
+
+def new_state(plan: Plan, device: str) -> State:
+    """An untrained state; its weights follow from the plan's seed alone."""
+    torch.manual_seed(plan.seed)
+    network = build(plan.network).to(device)
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    optimizer = optimizer_for(plan.optimizer, network.parameters(), plan.learning_rate)
+    return State(network, averaged, optimizer, copy.deepcopy(averaged.state_dict()), Progress())
+
+
+def spent(plan: Plan, epochs: float, seconds: float) -> float:
+    """Share of the schedule that is over, after so many epochs and seconds of training; 1 ends the run."""
+    parts = [epochs / plan.epochs] if plan.epochs else []
+    # A little is kept back for the last validation and for writing the model.
+    parts += [seconds / (60 * plan.minutes * 0.97)] if plan.minutes else []
+    return min(1.0, max(parts, default=1.0))
+
+
+def schedule(done: float) -> float:
+    """Factor on the learning rate: up in a straight line, then down along half a cosine (Loshchilov 2017)."""
+    if done < WARM_UP:
+        return 0.05 + 0.95 * done / WARM_UP
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+
+
+def seed_of(*parts: int) -> int:
+    """One seed from several numbers, far from its neighbours'."""
+    mixed = 0
+    for part in parts:
+        mixed = (mixed * 6364136223846793005 + part + 1442695040888963407) % 2**63
+    return mixed
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@torch.no_grad()
+def average(state: State, step: int) -> None:
+    """Move the averaged weights towards the trained ones (Polyak 1992), faster while there have been few steps."""
+    keep = min(AVERAGING, (1 + step) / (10 + step))
+    ours, theirs = state.averaged.state_dict(), state.network.state_dict()
+    for name, value in ours.items():
+        if value.is_floating_point():
+            value.lerp_(theirs[name], 1 - keep)
+        else:
+            value.copy_(theirs[name])
+
+
+def close_epoch(state: State, training: dict[str, float], judged: dict[str, float], seconds: float) -> None:
+    """Write the epoch into the history and keep its weights if they are the best so far. DataError: loss not finite."""
+    progress = state.progress
+    if not math.isfinite(training["loss"] + judged["loss"]):
+        raise DataError(
+            "the loss is no longer a number: take a lower learning rate (--learning-rate) or another optimizer"
+        )
+    value = score(judged)
+    best = value > progress.best_score
+    progress.epoch += 1
+    progress.seconds = seconds
+    if best:
+        progress.best_epoch, progress.best_score = progress.epoch, value
+        state.best = copy.deepcopy(state.averaged.state_dict())
+    progress.history.append(
+        {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "seconds": round(seconds, 2),
+            "learning_rate": state.optimizer.param_groups[0]["lr"],
+            "train": {name: round(v, 6) for name, v in training.items()},
+            "validation": {name: round(v, 6) for name, v in judged.items()},
+            "best": best,
+        }
+    )
+
+
+def write_history(run: Path, history: Sequence[dict[str, Any]]) -> None:
+    """``history.jsonl``, whole: what an interrupted epoch began is not in it."""
+    write_bytes(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())

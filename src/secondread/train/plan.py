@@ -1,0 +1,234 @@
+"""Everything that decides a run, found from the index, frozen, saved as ``plan.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from secondread.errors import ConfoundedError, DataError, UsageError
+from secondread.models import LESION, LOSSES, NetworkSpec, Task
+from secondread.train.augment import Strength
+from secondread.train.optimisers import kind_of
+from secondread.volume import Recipe
+
+if TYPE_CHECKING:
+    from secondread.index import Index, Row
+
+CPU_VOXELS = 220_000
+"""A whole head at this many voxels keeps a CPU step near a second; the spacing of a CPU plan follows from it."""
+
+CUDA_VOXELS = 128**3
+PICTURE_SIDE = 160
+MIN_SPACING_MM = 1.0
+DEFAULT_EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decisions of one run. Saved, compared and overridden as plain values.
+
+    Attributes:
+        task: categories, the normal class, whether masks teach location.
+        recipe: channels and the grid that studies are brought to.
+        network: what is built.
+        patch: (S) that one training sample covers; the whole study where it fits.
+        batch: samples a step.
+        samples: samples an epoch.
+        optimizer, learning_rate, loss: by name, see ``OPTIMIZERS`` and ``LOSSES``.
+        epochs: how many; None when ``minutes`` decides.
+        minutes: budget of wall-clock time for training; the schedule ends with it.
+        seed: of everything drawn.
+        strength: of augmentation.
+        memory_mib: bound on what the feed holds.
+        reasons: why, in words, for the report.
+    """
+
+    task: Task
+    recipe: Recipe
+    network: NetworkSpec
+    patch: tuple[int, ...]
+    batch: int
+    samples: int
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    loss: str = "bce"
+    epochs: int | None = DEFAULT_EPOCHS
+    minutes: float | None = None
+    seed: int = 0
+    strength: Strength = field(default_factory=Strength)
+    memory_mib: int = 400
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return max(1, math.ceil(self.samples / self.batch))
+
+    def save(self, path: Path) -> None:
+        """Write as JSON. Raises ResourceError."""
+        from secondread.errors import writing
+        from secondread.infer import write_bytes
+
+        with writing(path):
+            write_bytes(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read what :meth:`save` wrote. Raises DataError."""
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise DataError(f"{path.parent} holds no run: {path.name} is missing") from error
+        except ValidationError as error:
+            raise DataError(f"{path} is no plan of this release: {error}") from error
+
+
+OVERRIDES = ("batch", "samples", "optimizer", "learning_rate", "loss", "epochs", "minutes", "seed", "memory_mib")
+NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
+
+
+def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, device: str = "cpu") -> Plan:
+    """Decide a run from what the index holds.
+
+    Args:
+        index: its included rows of the training split decide.
+        overrides: any of OVERRIDES, NETWORK_OVERRIDES, ``size`` (side of a picture) and ``spacing`` (mm); None values
+            are left out.
+        device: ``cpu`` plans for minutes, ``cuda`` for finer grids.
+
+    Raises:
+        UsageError: an unknown name or an impossible value among the overrides.
+        DataError: pictures and volumes mixed.
+        ConfoundedError: no contrast that every class has.
+    """
+    given = {k: v for k, v in (overrides or {}).items() if v is not None}
+    rows = index.rows("train")
+    pictures = {row.kind == "picture" for row in rows}
+    if len(pictures) != 1:
+        raise DataError("pictures and volumes in one training set: train one model for each")
+    reasons: list[str] = []
+    task = _task(rows)
+    recipe, patch = _pictures(rows, given, reasons) if pictures.pop() else _volumes(rows, given, device, reasons)
+    flat = recipe.dimensions == 2
+    network = NetworkSpec(
+        name="segresnet",
+        dimensions=recipe.dimensions,
+        channels=len(recipe.channels),
+        categories=len(task.categories),
+        width=24 if flat else 16,
+        stem=2,
+        decoder=task.located,
+    )
+    plan = Plan(
+        task=task,
+        recipe=recipe,
+        network=network,
+        patch=patch,
+        batch=16 if flat else 2,
+        samples=len(rows) if flat else max(len(rows), 40),
+        loss="dice-bce" if task.located else "bce",
+        strength=Strength() if flat else Strength(rotation=12.0, zoom=0.15),
+    )
+    reasons.append(
+        "masks teach where: encoder, decoder and Dice"
+        if task.located
+        else "no masks: a classifier with an activation map"
+    )
+    return _override(replace(plan, reasons=tuple(reasons)), given)
+
+
+def _task(rows: Sequence[Row]) -> Task:
+    located = any(row.mask is not None for row in rows)
+    categories = sorted({row.label for row in rows if row.label is not None and not row.normal})
+    normals = sorted({row.label for row in rows if row.normal and row.label is not None})
+    if not categories and not located:
+        raise DataError("nothing to tell apart: every study has the same label, and there are no masks")
+    return Task(tuple(categories) or (LESION,), normals[0] if normals else None, located)
+
+
+def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) -> tuple[Recipe, tuple[int, ...]]:
+    # Colour that only one class has would give the class away: all or none.
+    by_class: dict[str | None, list[bool]] = {}
+    for row in rows:
+        by_class.setdefault(row.label, []).append(row.channels == 3)
+    colour = all(sum(flags) > len(flags) / 2 for flags in by_class.values())
+    side = int(given.pop("size", PICTURE_SIDE))
+    if side < 32:
+        raise UsageError(f"size {side} is below 32 pixels")
+    reasons.append(f"{'colour' if colour else 'grey'} pictures, the foreground fitted into {side}x{side}")
+    channels = ("red", "green", "blue") if colour else ("grey",)
+    return Recipe(channels, size=(side, side)), (side, side)
+
+
+def _volumes(
+    rows: Sequence[Row], given: dict[str, Any], device: str, reasons: list[str]
+) -> tuple[Recipe, tuple[int, ...]]:
+    channels = _common_contrasts(rows, reasons)
+    extents = sorted(_extent(row) for row in rows)
+    # The 90th percentile of heads is to fit as a whole; the foreground is about 0.8 of the field of view per axis.
+    extent = [sorted(e[axis] for e in extents)[int(0.9 * (len(extents) - 1))] * 0.8 for axis in range(3)]
+    budget = CPU_VOXELS if device == "cpu" else CUDA_VOXELS
+    native = [sorted(_canonical_spacing(row)[axis] for row in rows)[len(rows) // 2] for axis in range(3)]
+    step = max(MIN_SPACING_MM, (math.prod(extent) / budget) ** (1 / 3))
+    if "spacing" in given:
+        step = float(given.pop("spacing"))
+        if not 0.1 <= step <= 20:
+            raise UsageError(f"spacing {step} mm is outside 0.1 to 20")
+    spacing = (max(step, native[0]), max(step, native[1]), max(step, native[2]))
+    spacing = (round(spacing[0], 2), round(spacing[1], 2), round(spacing[2], 2))
+    patch = tuple(16 * max(2, math.ceil(e / s / 16)) for e, s in zip(extent, spacing, strict=True))
+    reasons.append(
+        f"volumes at {' x '.join(f'{s:g}' for s in spacing)} mm, a head in {' x '.join(map(str, patch))} voxels"
+    )
+    return Recipe(channels, spacing=spacing), patch
+
+
+def _common_contrasts(rows: Sequence[Row], reasons: list[str]) -> tuple[str, ...]:
+    """Contrasts that every class has: any other would give its class away."""
+    by_class: dict[str | None, set[str]] = {}
+    for row in rows:
+        by_class.setdefault(row.label, set()).update(row.contrasts)
+    shared = set.intersection(*by_class.values())
+    if not shared:
+        seen = "; ".join(f"{label}: {', '.join(sorted(names))}" for label, names in by_class.items())
+        raise ConfoundedError(f"no contrast that every class has ({seen}): a model would learn the contrast")
+    if left := set.union(*by_class.values()) - shared:
+        reasons.append(f"left out {', '.join(sorted(left))}: not every class has it, so it would give the class away")
+    order = {name: i for i, name in enumerate(("t1", "t1c", "t2", "flair"))}
+    return tuple(sorted(shared, key=lambda name: (order.get(name, 9), name)))
+
+
+def _canonical_spacing(row: Row) -> list[float]:
+    return list(row.spacing or (1.0, 1.0, 1.0))
+
+
+def _extent(row: Row) -> tuple[float, ...]:
+    return tuple(n * s for n, s in zip(row.shape, _canonical_spacing(row), strict=True))
+
+
+def _override(plan: Plan, given: dict[str, Any]) -> Plan:
+    if unknown := set(given) - set(OVERRIDES) - set(NETWORK_OVERRIDES):
+        known = ", ".join((*OVERRIDES, *NETWORK_OVERRIDES, "size", "spacing"))
+        raise UsageError(f"a plan has no {', '.join(sorted(unknown))}; there are {known}")
+    if given.get("loss", plan.loss) not in LOSSES:
+        raise UsageError(f"no loss called {given['loss']!r}; there are {', '.join(LOSSES)}")
+    optimizer = str(given.get("optimizer", plan.optimizer))
+    given.setdefault("learning_rate", kind_of(optimizer).learning_rate)
+    for name in ("batch", "samples", "epochs", "minutes", "learning_rate"):
+        if name in given and not float(given[name]) > 0:
+            raise UsageError(f"{name} must be above 0, got {given[name]}")
+    if "minutes" in given and "epochs" not in given:
+        given["epochs"] = None
+    network = replace(plan.network, **{NETWORK_OVERRIDES[k]: given.pop(k) for k in NETWORK_OVERRIDES if k in given})
+    try:
+        # Through the validator, so that a YAML file's strings and a flag's numbers obey the same types.
+        whole = asdict(replace(plan, network=network)) | given
+        return TypeAdapter(Plan).validate_python(whole)
+    except ValidationError as error:
+        raise UsageError(f"the plan does not fit: {error}") from error

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from secondread.evaluate.intervals import bootstrap, wilson
+from secondread.evaluate.metrics import auc
+
+
+def mean_of(values: np.ndarray[tuple[int], np.dtype[np.float64]]):  # type: ignore[no-untyped-def]
+    return lambda at: float(values[at].mean())
+
+
+def test_wilson_is_the_published_example() -> None:
+    # Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263, 0 of 20.
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+def test_interval_agrees_with_theory_for_independent_studies() -> None:
+    values = (np.arange(400) % 5 > 0).astype(float)  # a share of 0.8
+    figure = bootstrap(mean_of(values), [str(n) for n in range(400)])
+    assert figure is not None
+    half = 1.96 * math.sqrt(0.8 * 0.2 / 400)
+    assert figure.value == pytest.approx(0.8)
+    assert (figure.low, figure.high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.01)
+    assert (figure.n, figure.groups, figure.skipped, figure.note) == (400, 400, 0, None)
+
+
+def test_groups_widen_the_interval() -> None:
+    values = np.repeat((np.arange(40) % 5 > 0).astype(float), 10)
+    grouped = bootstrap(mean_of(values), [str(n // 10) for n in range(400)])
+    alone = bootstrap(mean_of(values), [str(n) for n in range(400)])
+    assert grouped is not None
+    assert alone is not None
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_all_right_in_twelve_groups_is_no_certainty() -> None:
+    figure = bootstrap(mean_of(np.ones(24)), [str(n // 2) for n in range(24)])
+    assert figure is not None
+    assert (figure.value, figure.high) == (1.0, 1.0)
+    assert figure.low == pytest.approx(wilson(1.0, 12)[0])
+    assert "Wilson" in (figure.note or "")
+
+
+def test_one_group_has_no_interval() -> None:
+    figure = bootstrap(mean_of(np.ones(5)), ["a"] * 5)
+    assert figure is not None
+    assert figure.to_json()["low"] is None
+    assert figure.note == "one group"
+    assert "no interval" in figure.words
+
+
+def test_draws_of_one_class_are_skipped_and_counted() -> None:
+    truth = np.array([True, False, False, False])
+    scores = np.array([0.9, 0.1, 0.95, 0.3])
+    figure = bootstrap(lambda at: auc(truth[at], scores[at]), ["a", "b", "c", "d"])
+    assert figure is not None
+    # A draw lacks the one abnormal group with probability 0.75^4, and the normals with 0.25^4: 0.320 in all.
+    assert 250 < figure.skipped < 400
+    assert "one class only" in (figure.note or "")
+
+
+def test_nothing_to_judge_gives_no_figure() -> None:
+    assert bootstrap(mean_of(np.ones(0)), []) is None
+    assert bootstrap(lambda _: float("nan"), ["a", "b"]) is None
+
+
+def test_same_seed_same_interval() -> None:
+    values = np.random.default_rng(1).random(50)
+    groups = [str(n % 20) for n in range(50)]
+    assert bootstrap(mean_of(values), groups) == bootstrap(mean_of(values), groups)
+    assert bootstrap(mean_of(values), groups, seed=1) != bootstrap(mean_of(values), groups)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_promise() -> None:
+    held = 0
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        truth, scores = generator.random(80) < 0.5, generator.random(80)
+        figure = bootstrap(
+            lambda at, t=truth, s=scores: auc(t[at], s[at]),  # type: ignore[misc]
+            [str(n) for n in range(80)],
+            draws=200,
+        )
+        assert figure is not None
+        held += figure.low <= 0.5 <= figure.high
+    assert held >= 89

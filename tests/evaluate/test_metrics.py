@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
+
+from secondread.evaluate import metrics
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=60))
+def test_auc_is_that_of_scikit_learn(pairs: list[tuple[bool, int]]) -> None:
+    truth = np.array([t for t, _ in pairs])
+    scores = np.array([float(s) for _, s in pairs])
+    if truth.all() or not truth.any():
+        assert np.isnan(metrics.auc(truth, scores))
+    else:
+        assert metrics.auc(truth, scores) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+def test_macro_f1_and_confusion_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    truth, predicted = (np.array(column, np.intp) for column in zip(*pairs, strict=True))
+    table = metrics.confusion(truth, predicted, 4)
+    labels = np.unique(truth)
+    assert (table == confusion_matrix(truth, predicted, labels=[0, 1, 2, 3])).all()
+    expected = f1_score(truth, predicted, labels=labels, average="macro", zero_division=0)
+    assert metrics.macro_f1(table, labels) == pytest.approx(expected, abs=1e-12)
+
+
+def test_sensitivity_at_alarms_by_hand() -> None:
+    normals = np.arange(100) / 100  # 0.99 highest
+    abnormals = np.array([0.985, 0.975, 0.5, 0.995])
+    truth = np.array([False] * 100 + [True] * 4)
+    scores = np.concatenate([normals, abnormals])
+    # One alarm is allowed (0.99), so the threshold is 0.98: 0.985 and 0.995 lie above it.
+    assert metrics.alarm_threshold(normals, 1) == pytest.approx(0.98)
+    assert metrics.sensitivity_at_alarms(truth, scores, 1) == 0.5
+    assert metrics.sensitivity_at_alarms(truth, scores, 5) == 0.75
+    assert np.isnan(metrics.sensitivity_at_alarms(truth[:100], scores[:100], 1))
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=250), st.sampled_from([1, 5, 10]))
+def test_alarms_never_exceed_their_rate(normals: list[int], rate: int) -> None:
+    scores = np.array(normals, float)
+    alarms = (scores > metrics.alarm_threshold(scores, rate)).sum()
+    assert alarms <= rate * len(scores) / 100
+
+
+def test_ece_by_hand() -> None:
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
+    right = np.array([True, True, True, False, True, True])
+    # Bins of 1/15: 0.9 lies in the 14th (share right 0.75), 0.5 in the 8th (share right 1).
+    assert metrics.reliability(confidence, right).ece == pytest.approx((4 * 0.15 + 2 * 0.5) / 6)
+
+
+def test_confidence_of_zero_and_one_stay_in_the_outer_bins() -> None:
+    bins = metrics.reliability(np.array([0.0, 1.0]), np.array([False, True]))
+    assert bins.counts[0] == 1
+    assert bins.counts[-1] == 1
+    assert bins.ece == 0
+
+
+def test_dice_by_hand() -> None:
+    a = np.zeros((4, 4), bool)
+    b = a.copy()
+    a[:2], b[1:3] = True, True
+    assert metrics.dice(a, b) == 0.5
+    assert metrics.dice(a, a) == 1
+    assert np.isnan(metrics.dice(~a & a, ~a & a))
+
+
+def test_lesions_are_found_by_coverage_and_specks_do_not_count() -> None:
+    truth = np.zeros((20, 20), bool)
+    truth[1:6, 1:6] = True  # 25 voxels
+    truth[12:17, 12:17] = True
+    truth[19, 0] = True  # a speck
+    predicted = np.zeros_like(truth)
+    predicted[1, 1:4] = True  # 3 of 25: 12 %, found
+    predicted[12, 12:14] = True  # 2 of 25: 8 %, missed, but it touches
+    predicted[8:10, 18:20] = True  # touches nothing
+    assert metrics.count_lesions(predicted, truth) == metrics.LesionCount(true=2, found=1, marked=3, marked_right=2)
+
+
+def test_a_mask_of_specks_alone_still_counts() -> None:
+    truth = np.zeros((9, 9, 9), bool)
+    truth[4, 4, 4] = True
+    assert metrics.count_lesions(truth, truth) == metrics.LesionCount(1, 1, 1, 1)
+    assert metrics.count_lesions(~truth & truth, truth).found == 0
+
+
+def test_peak_in_mask() -> None:
+    evidence = np.zeros((3, 4), np.float32)
+    evidence[2, 1] = 0.3
+    inside = evidence > 0
+    assert metrics.peak_in_mask(evidence, inside)
+    assert not metrics.peak_in_mask(evidence, ~inside)
+
+
+def test_slices_of_air_do_not_count() -> None:
+    truth = np.zeros((4, 4, 6), bool)
+    truth[1, 1, 2:4] = True
+    scanned = np.zeros_like(truth)
+    scanned[..., 1:5] = True
+    scores = np.array([0.0, 0.8, 0.9, 0.7, 0.1, 0.0])
+    # Slices 1 to 4: true 0.9 and 0.7, false 0.8 and 0.1: three of four pairs in order.
+    assert metrics.slice_auc(scores, truth, 2, scanned) == 0.75
+    assert np.isnan(metrics.slice_auc(scores, np.ones_like(truth), 2, scanned))

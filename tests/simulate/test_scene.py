@@ -1,0 +1,89 @@
+"""What a seed draws, and that nothing but the lesions depends on the label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secondread.simulate import NORMAL, SITES, Settings, draw_scene, render
+from secondread.simulate.scene import Bulge, Grid, rotation
+
+
+@pytest.mark.parametrize("category", ["glioma", "meningioma"])
+def test_head_grid_and_scanner_are_the_same_with_and_without_lesion(coarse: Settings, category: str) -> None:
+    for seed in range(20):
+        sick, well = draw_scene(seed, coarse, category), draw_scene(seed, coarse, NORMAL)
+        assert sick.lesions
+        assert replace(sick, label=NORMAL, lesions=()) == well
+
+
+def test_a_scene_without_its_lesions_differs_only_near_them(coarse: Settings) -> None:
+    scene = draw_scene(3, replace(coarse, count=(1, 1), diameters=(20.0, 24.0), thick=0.0, normal=0.0))
+    sick, mask = render(scene, "sick")
+    well, empty = render(replace(scene, lesions=()), "well")
+    assert mask.labels.any()
+    assert not empty.labels.any()
+    differs = np.zeros(mask.labels.shape, bool)
+    for contrast, volume in sick.series.items():
+        differs |= volume.voxels != well.series[contrast].voxels
+    assert differs[mask.labels > 0].mean() > 0.9
+    assert differs.mean() < 0.5
+
+
+def test_labels_and_sites_are_drawn_in_their_shares_and_independently(coarse: Settings) -> None:
+    scenes = [draw_scene(seed, coarse) for seed in range(400)]
+    normal = np.array([s.label == NORMAL for s in scenes])
+    site = np.array([s.site == SITES[0] for s in scenes])
+    assert 0.42 < normal.mean() < 0.58
+    assert 0.42 < site.mean() < 0.58
+    # 0.15 is three standard errors of a correlation of 400 independent pairs.
+    assert abs(np.corrcoef(normal, site)[0, 1]) < 0.15
+    assert {s.label for s in scenes} == set(coarse.labels)
+
+
+def test_lesions_keep_to_the_settings() -> None:
+    chosen = Settings(spacing=3.0, normal=0.0, categories=("glioma",), count=(2, 2), diameters=(12.0, 14.0))
+    for seed in range(20):
+        scene = draw_scene(seed, chosen)
+        assert len(scene.lesions) == 2
+        assert all(12 <= lesion.diameter_mm <= 14 and lesion.category == "glioma" for lesion in scene.lesions)
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(*[st.integers(4, 40)] * 3),
+    st.floats(0.5, 6),
+    st.tuples(*[st.floats(-5, 5)] * 3),
+    st.tuples(*[st.booleans()] * 3),
+)
+def test_thick_slices_lie_where_their_thin_ones_did(
+    shape: tuple[int, int, int], spacing: float, tilt: tuple[float, float, float], flips: tuple[bool, bool, bool]
+) -> None:
+    grid = Grid(shape, spacing, (3.0, -20.0, 11.0), tilt, flips, thick=2)
+    thin, thick = grid.geometry(), grid.final_geometry()
+    middle = (np.array(shape) - 1) / 2
+    np.testing.assert_allclose(thin.to_mm(middle), grid.centre, atol=1e-9)
+    np.testing.assert_allclose(thick.to_mm((1, 2, 1)), (thin.to_mm((1, 2, 2)) + thin.to_mm((1, 2, 3))) / 2, atol=1e-9)
+    np.testing.assert_allclose(thick.spacing, (spacing, spacing, 2 * spacing))
+    assert thin.canonical_axes() == ((0, 1, 2), flips)
+
+
+def test_a_bulge_pushes_away_from_its_centre_without_folding() -> None:
+    along = np.linspace(-60, 60, 400, dtype=np.float32)
+    at = np.zeros((3, 400, 1, 1), np.float32)
+    at[0, :, 0, 0] = along
+    source = at + Bulge((0.0, 0.0, 0.0), (15.0, 15.0, 15.0), 0.4).shift(at)
+    assert (np.diff(source[0, :, 0, 0]) > 0).all()
+    beside = np.abs(along) > 1
+    assert (np.abs(source[0, beside, 0, 0]) <= np.abs(along[beside])).all()
+    np.testing.assert_allclose(source[0, [0, -1], 0, 0], along[[0, -1]], atol=0.05)
+
+
+def test_a_rotation_is_one() -> None:
+    turn = rotation((20.0, -35.0, 80.0))
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)
