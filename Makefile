@@ -28,7 +28,7 @@ check-all: lint system-packages
 lint: $(TOOLS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy src tests $(if $(BENCHMARKS),benchmarks)
 	$(BIN)/lint-imports
 
 format: $(TOOLS)
@@ -49,6 +49,7 @@ system-packages:
 
 # torch has an install of its own, before anything else: a looser request beside other packages may pick a CUDA build.
 $(RUNTIME): $(INPUTS) | $(BIN)/pip
+	@echo "installing into $(VENV): once, and for some minutes"
 	$(PIP) -c constraints.txt '$(TORCH)'
 	$(PIP) -c constraints.txt -e '.[export,serve]'
 	@touch $@

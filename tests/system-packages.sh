@@ -1,11 +1,11 @@
 #!/bin/sh
-# Tries to install the programs that some tests compare with. Those tests skip, and say so, where a program is absent.
+# Tries to install the programs that some tests use. Those tests skip, and say so, where a program is absent.
 # Installs only as root, only with apt-get, only what is missing; never fails, and stops after SECONDS_AT_MOST.
 set -u
 
 SECONDS_AT_MOST=240
-# command:Debian package
-WANTED="chromium:chromium dcm2niix:dcm2niix dcmdump:dcmtk"
+# command:Debian package, those that a test uses and no others
+WANTED="chromium:chromium"
 
 missing=""
 for pair in $WANTED; do

@@ -107,6 +107,7 @@ def test_packages_that_are_absent_or_old(monkeypatch: pytest.MonkeyPatch) -> Non
         yield Requirement("numpy>=999"), None
         yield Requirement("surely-not-installed"), None
         yield Requirement("pytest"), "dev"
+        yield Requirement("numpy"), "serve"
 
     monkeypatch.setattr(doctor, "_requirements", wanted)
     found = {check.status: check.detail for check in doctor.guarded("packages", doctor._packages)}

@@ -266,11 +266,12 @@ def read(
     with ending("read", f"What was read until then is in {out}."):
         reader = load_model(model, _device(device))
         with Progress() as progress:
-            rows = [Scan(row.study, row.images, row.contrasts) for row in studies_in(scans)]
-            outcome = read_all(reader, rows, out, pictures=pictures, progress=progress)
+            studies = studies_in(scans, progress)
+            wanted = [Scan(row.study, row.images, row.contrasts, row.reason) for row in studies]
+            outcome = read_all(reader, wanted, out, pictures=pictures, progress=progress)
         for error in outcome.errors:
             say(f"not read: {error['study']}: {error['error']}")
-        say(f"read {len(outcome.findings)} of {len(rows)} studies into {out}")
+        say(f"read {len(outcome.findings)} of {len(wanted)} studies into {out}")
         if as_json:
             answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})
         if not outcome.findings:
@@ -299,10 +300,11 @@ def serve(
     device: Device = "auto",
 ) -> None:
     """Read scans over HTTP, with a page to try it."""
-    from secondread.infer import load_model
-    from secondread.serve import run as serve_run
-
     with ending("serve"):
+        from secondread.infer import load_model
+        from secondread.serve import run as serve_run
+
+        say(f"serving on http://{host}:{port} (Ctrl-C ends it)")
         serve_run(load_model(model, _device(device)), host, port)
 
 

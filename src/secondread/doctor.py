@@ -107,10 +107,10 @@ def _packages() -> Iterable[Check]:
 
 
 def _extras() -> Iterable[Check]:
-    uses = {"export": "export to ONNX", "serve": "read over HTTP", "dev": "work on secondread itself"}
+    uses = {"export": "export to ONNX", "serve": "read over HTTP"}
     by_extra: dict[str, list[Requirement]] = {}
     for need, extra in _requirements():
-        if extra is not None:
+        if extra not in (None, "dev"):  # dev is for work on secondread itself, and make sees to it
             by_extra.setdefault(extra, []).append(need)
     for extra, wanted in by_extra.items():
         absent, old = _unmet(wanted)

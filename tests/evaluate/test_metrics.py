@@ -9,24 +9,58 @@ from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from secondread.evaluate import metrics
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=60))
 def test_auc_is_that_of_scikit_learn(pairs: list[tuple[bool, int]]) -> None:
     truth = np.array([t for t, _ in pairs])
     scores = np.array([float(s) for _, s in pairs])
     if truth.all() or not truth.any():
-        assert np.isnan(metrics.auc(truth, scores))
+        assert np.isnan(metrics.auc(truth, scores, metrics.once(len(truth)))).all()
     else:
-        assert metrics.auc(truth, scores) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+        weights = np.random.default_rng(0).integers(0, 3, (4, len(truth))).astype(float)
+        weights[0] = 1
+        for found, weight in zip(metrics.auc(truth, scores, weights), weights, strict=True):
+            if weight[truth].any() and weight[~truth].any():
+                assert found == pytest.approx(roc_auc_score(truth, scores, sample_weight=weight), abs=1e-12)
+            else:
+                assert np.isnan(found)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
 def test_macro_f1_and_confusion_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     truth, predicted = (np.array(column, np.intp) for column in zip(*pairs, strict=True))
-    table = metrics.confusion(truth, predicted, 4)
+    tables = metrics.confusion(truth, predicted, 4, metrics.once(len(truth)))
     labels = np.unique(truth)
-    assert (table == confusion_matrix(truth, predicted, labels=[0, 1, 2, 3])).all()
+    assert (tables[0] == confusion_matrix(truth, predicted, labels=[0, 1, 2, 3])).all()
     expected = f1_score(truth, predicted, labels=labels, average="macro", zero_division=0)
-    assert metrics.macro_f1(table, labels) == pytest.approx(expected, abs=1e-12)
+    assert metrics.macro_f1(tables, labels) == pytest.approx([expected], abs=1e-12)
+
+
+def test_weights_count_studies_as_often_as_they_were_drawn() -> None:
+    generator = np.random.default_rng(0)
+    truth, predicted = generator.integers(0, 3, (2, 40))
+    scores, abnormal = generator.integers(0, 9, 40) / 9, generator.random(40) < 0.5
+    at = generator.integers(0, 40, 40)
+    drawn, one = np.bincount(at, minlength=40)[None].astype(float), metrics.once(40)
+    labels = np.unique(truth)
+    for whole, repeated in (
+        (metrics.mean(scores, drawn), scores[at].mean()),
+        (metrics.auc(abnormal, scores, drawn), metrics.auc(abnormal[at], scores[at], one)),
+        (
+            metrics.sensitivity_at_alarms(abnormal, scores, 10, drawn),
+            metrics.sensitivity_at_alarms(abnormal[at], scores[at], 10, one),
+        ),
+        (
+            metrics.macro_f1(metrics.confusion(truth, predicted, 3, drawn), labels),
+            metrics.macro_f1(metrics.confusion(truth[at], predicted[at], 3, one), labels),
+        ),
+        (
+            metrics.reliability(scores, abnormal, drawn).ece,
+            metrics.reliability(scores[at], abnormal[at], one).ece,
+        ),
+    ):
+        assert whole == pytest.approx(repeated, abs=1e-12)
 
 
 def test_sensitivity_at_alarms_by_hand() -> None:
@@ -35,17 +69,18 @@ def test_sensitivity_at_alarms_by_hand() -> None:
     truth = np.array([False] * 100 + [True] * 4)
     scores = np.concatenate([normals, abnormals])
     # One alarm is allowed (0.99), so the threshold is 0.98: 0.985 and 0.995 lie above it.
-    assert metrics.alarm_threshold(normals, 1) == pytest.approx(0.98)
-    assert metrics.sensitivity_at_alarms(truth, scores, 1) == 0.5
-    assert metrics.sensitivity_at_alarms(truth, scores, 5) == 0.75
-    assert np.isnan(metrics.sensitivity_at_alarms(truth[:100], scores[:100], 1))
+    assert metrics.alarm_threshold(normals, 1, metrics.once(100)) == pytest.approx([0.98])
+    assert metrics.sensitivity_at_alarms(truth, scores, 1, metrics.once(104)) == [0.5]
+    assert metrics.sensitivity_at_alarms(truth, scores, 5, metrics.once(104)) == [0.75]
+    assert np.isnan(metrics.sensitivity_at_alarms(truth[:100], scores[:100], 1, metrics.once(100))).all()
+    assert np.isnan(metrics.sensitivity_at_alarms(truth[100:], scores[100:], 1, metrics.once(4))).all()
 
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=250), st.sampled_from([1, 5, 10]))
 def test_alarms_never_exceed_their_rate(normals: list[int], rate: int) -> None:
     scores = np.array(normals, float)
-    alarms = (scores > metrics.alarm_threshold(scores, rate)).sum()
+    alarms = (scores > metrics.alarm_threshold(scores, rate, metrics.once(len(scores)))).sum()
     assert alarms <= rate * len(scores) / 100
 
 
@@ -53,14 +88,13 @@ def test_ece_by_hand() -> None:
     confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
     right = np.array([True, True, True, False, True, True])
     # Bins of 1/15: 0.9 lies in the 14th (share right 0.75), 0.5 in the 8th (share right 1).
-    assert metrics.reliability(confidence, right).ece == pytest.approx((4 * 0.15 + 2 * 0.5) / 6)
+    assert metrics.reliability(confidence, right, metrics.once(6)).ece == pytest.approx([(4 * 0.15 + 2 * 0.5) / 6])
 
 
 def test_confidence_of_zero_and_one_stay_in_the_outer_bins() -> None:
-    bins = metrics.reliability(np.array([0.0, 1.0]), np.array([False, True]))
-    assert bins.counts[0] == 1
-    assert bins.counts[-1] == 1
-    assert bins.ece == 0
+    bins = metrics.reliability(np.array([0.0, 1.0]), np.array([False, True]), metrics.once(2))
+    assert bins.counts[0, [0, -1]].tolist() == [1, 1]
+    assert bins.ece == [0]
 
 
 def test_dice_by_hand() -> None:

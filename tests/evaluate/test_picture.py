@@ -12,7 +12,7 @@ from secondread.volume import Findings, Geometry, ModelId, Picture, Presence, St
 
 def reading(shape: tuple[int, ...], *, presence: bool = True) -> Reading:
     evidence = np.zeros((2, *shape), np.float32)
-    evidence[(1, *[slice(n // 4, n // 2) for n in shape])] = 0.9
+    evidence[1][tuple(slice(n // 4, n // 2) for n in shape)] = 0.9
     said = Presence(0.97, "abnormal") if presence else None
     findings = Findings("s", ModelId("m", "1", "0"), said)
     mask = (evidence.sum(0) > 0.5).astype(np.uint8)
@@ -39,6 +39,7 @@ def test_volumes_hang_with_left_on_the_right_and_superior_up() -> None:
     affine = np.array([[0, -1.0, 0, 0], [0, 0, -1.0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1]])
     geometry = Geometry((20, 30, 40), affine)
     voxels = np.full(geometry.shape, 50.0, np.float32)
+    voxels[0, 0, 0] = 0.0
     voxels[15:, :10, 30:] = 200.0  # superior, left, anterior
     evidence = np.zeros((1, *geometry.shape), np.float32)
     evidence[0, 17, 5, 35] = 1.0

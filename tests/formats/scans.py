@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.spatial.transform import Rotation
 
 from secondread.volume import RAS_TO_LPS, Geometry
@@ -136,7 +136,7 @@ def write_enhanced(
     slope: float = 1.0,
 ) -> Path:
     """An enhanced file, frames from the last k to the first; ``planes`` gives each k its own orientation."""
-    data = dataset(path, EnhancedUID, MRImageStorage, generate_uid())
+    data = dataset(path, EnhancedMRImageStorage, generate_uid())
     depth = voxels.shape[2]
     order = [(k, t) for t in range(times) for k in reversed(range(depth))]
     set_pixels(data, np.stack([voxels[:, :, k].T for k, _ in order]))

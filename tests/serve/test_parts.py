@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -60,7 +61,7 @@ def multipart(names: list[str], contents: list[bytes]) -> bytes:
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters='"\r\n\\\0', exclude_categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     stems=st.lists(NAMES, min_size=1, max_size=3),
     content=st.binary(max_size=600),
@@ -209,3 +210,10 @@ def test_a_browser_runs_the_page(address: str, tmp_path: Path) -> None:
     # The script ran under the policy, and put the model's name and what it is not into the page.
     assert "fake 1" in shown.stdout
     assert "must not be used to diagnose" in shown.stdout
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['fastapi'] = None\nimport secondread.serve"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "UsageError" in done.stderr
+    assert "secondread[serve]" in done.stderr

@@ -77,6 +77,13 @@ def test_tissue_shares_sum_to_one_at_most(coarse: Settings) -> None:
     np.testing.assert_allclose(total[within > 0.99], 1, atol=1e-3)
 
 
+def test_without_skull_the_tissues_fill_just_the_inside(coarse: Settings) -> None:
+    scene = draw_scene(4, coarse, "normal")
+    outer, inner = places_of(scene.grid, scene.head, (scene.head.ventricle_bulge(),))
+    weights, within = tissues(scene.grid, scene.head, atlas(6.0), outer, inner, skull=False)
+    np.testing.assert_allclose(weights.sum(axis=0), within, atol=1e-3)
+
+
 def test_without_skull_nothing_but_noise_is_left_outside_the_brain(coarse: Settings) -> None:
     scene = replace(draw_scene(9, replace(coarse, thick=0.0), "normal"), skull=True)
     whole, _ = render(scene, "whole")
@@ -103,7 +110,7 @@ def _contrast_of_parts(category: str, seeds: range) -> tuple[dict[int, float], d
 
 def test_a_glioma_has_a_dark_core_a_bright_ring_and_bright_oedema() -> None:
     t1c, flair = _contrast_of_parts("glioma", range(6))
-    assert t1c[1] < 0.8
+    assert t1c[1] < 0.9
     assert t1c[4] > 1.15
     assert flair[2] > 1.4
 
@@ -159,7 +166,7 @@ def test_global_brightness_does_not_tell_the_label(coarse: Settings) -> None:
     from sklearn.metrics import roc_auc_score
 
     normals, features = [], []
-    for seed in range(120):
+    for seed in range(80):
         study, _, _, normal = simulate_study(seed, coarse)
         normals.append(normal)
         features.append([f(v.voxels) for v in study.series.values() for f in (np.mean, np.max, np.std)])

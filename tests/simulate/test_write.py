@@ -9,7 +9,7 @@ from PIL import Image
 
 from secondread.errors import ResourceError, UsageError
 from secondread.formats import read_mask, read_volume
-from secondread.simulate import NORMAL, Settings, write, write_studies
+from secondread.simulate import NORMAL, Settings, write_studies
 
 
 def _rows(labels: Path) -> list[dict[str, str]]:
@@ -33,7 +33,7 @@ def test_what_is_written_reads_back_with_its_labels(tmp_path: Path, coarse: Sett
         assert row["image"] == f"{row['study']}/{row['study']}_{row['contrast']}.nii.gz"
         volume = read_volume(labels.parent / row["image"])
         mask = read_mask(labels.parent / row["mask"], volume.geometry)
-        assert bool(np.any(getattr(mask, "labels", mask))) == (row["label"] != NORMAL)
+        assert bool(mask.labels.any()) == (row["label"] != NORMAL)
 
 
 def test_labels_are_dealt_in_their_shares(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, coarse: Settings, n: i
 
 
 def test_a_full_disk_is_a_resource_error(tmp_path: Path, coarse: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write.Path, "mkdir", full)
+    monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(ResourceError, match="disk is full"):
         write_studies(tmp_path / "set", 1, 1, coarse)

@@ -30,7 +30,7 @@ class FakeRow:
 
 
 def write_nifti(path: Path, voxels: NDArray[np.generic]) -> Path:
-    nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)  # type: ignore[attr-defined]
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
     return path
 
 

@@ -1,6 +1,6 @@
 """Figures with intervals, audits, the report."""
 
-from secondread.evaluate.audit import Audit, audit
+from secondread.evaluate.audit import Audit, audit_shortcuts
 from secondread.evaluate.compare import compare_report
 from secondread.evaluate.curves import Verdict, read_history, verdict
 from secondread.evaluate.intervals import Figure, bootstrap
@@ -11,7 +11,7 @@ __all__ = [
     "Figure",
     "StudyReader",
     "Verdict",
-    "audit",
+    "audit_shortcuts",
     "bootstrap",
     "compare_report",
     "evaluate",

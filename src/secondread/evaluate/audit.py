@@ -3,8 +3,8 @@
 Negative controls are trained on what holds no disease: what the file and its header say, the frame of the picture's
 edges, a thumbnail of 8 x 8. Each is a random forest (Breiman, Machine Learning 45, 2001: no scaling to choose, and
 ranges such as "between 10 and 20 kB" come naturally), cross-validated over groups, all included studies at once. A
-control whose AUC for a class has a lower bound above SEPARABLE says that the class comes from another source than the
-others, and a model may have learned the source.
+control whose AUC for a class has a lower bound above SEPARABLE, or that never errs, says that the class comes from
+another source than the others, and a model may have learned the source.
 
 A thumbnail shows the plane and the head's position and, blurred, a large lesion. It is told apart from the two
 controls that see nothing of the brain's inside.
@@ -13,8 +13,9 @@ controls that see nothing of the brain's inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.errors import SecondreadError
+from secondread.evaluate.figures import auc_edge, groups_of
 from secondread.evaluate.intervals import Figure, bootstrap
 from secondread.evaluate.metrics import auc
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from secondread.index import Row
 
 SEPARABLE = 0.9
+FLAWLESS_GROUPS = 3
+"""A control that makes no error at all is believed from this many groups of the rarer class on."""
 MAX_PICTURES, MAX_VOLUMES = 600, 120
 """At most this many studies are looked at, the same share of every class, drawn by seed."""
 FRAME_SHARE = 0.08
@@ -37,7 +41,7 @@ PROFILE = 8
 """Samples of brightness along each of the four sides."""
 THUMBNAIL = 8
 FOLDS = 5
-TREES = 200
+TREES = 100
 
 CONTROLS = {
     "metadata": "file size, shape and header",
@@ -50,15 +54,19 @@ BLIND = ("metadata", "border")
 
 @dataclass(frozen=True)
 class Control:
-    """How well one control tells one class from all others."""
+    """How well one control tells one class from all others. ``rarer``: groups of the class or of the others, whichever
+    are fewer."""
 
     control: str
     label: str
     figure: Figure
+    rarer: int
 
     @property
     def separates(self) -> bool:
-        return not math.isnan(self.figure.low) and self.figure.low > SEPARABLE
+        # The interval of an AUC of 1 is cautious as a claim; as a warning a control that never errs is enough.
+        flawless = self.figure.value == 1.0 and self.rarer >= FLAWLESS_GROUPS
+        return flawless or (not math.isnan(self.figure.low) and self.figure.low > SEPARABLE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ class Audit:
 
     Attributes:
         controls: a line per control and class.
-        sentences: in words, empty where nothing was found.
+        sentences: in words, the gravest first, empty where nothing was found.
+        grave: whether the first of them is about a control that is blind to the brain.
         studies: how many were looked at; ``unread`` of them gave no picture.
         blocked: why no audit was possible, or None.
         normal_differs: the normal class can be told by what is blind to the brain.
@@ -79,6 +88,7 @@ class Audit:
     unread: int = 0
     blocked: str | None = None
     normal_differs: bool = False
+    grave: bool = False
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, dict[str, Any]] = {}
@@ -93,7 +103,9 @@ class Audit:
         }
 
 
-def audit(rows: Sequence[Row], *, seed: int = 0, progress: Callable[[str, int, int], None] | None = None) -> Audit:
+def audit_shortcuts(
+    rows: Sequence[Row], *, seed: int = 0, progress: Callable[[str, int, int], None] | None = None
+) -> Audit:
     """Train the controls on included rows with a known class.
 
     A study that cannot be read counts as unread and keeps its metadata.
@@ -115,15 +127,16 @@ def audit(rows: Sequence[Row], *, seed: int = 0, progress: Callable[[str, int, i
             continue
         scores = _cross_validated(table, labels, groups, min(FOLDS, rarest), seed)
         lines += [
-            Control(control, name, figure)
+            line
             for k, name in enumerate(names)
-            if (figure := _figure(labels == k, scores[:, k], groups)) is not None
+            if (line := _control(control, name, labels == k, scores[:, k], groups)) is not None
         ]
     normal = {name for row, name in known if row.normal}
     pictures = all(row.kind == "picture" for row, _ in known)
     sentences = tuple(_sentences(lines, names, normal, "pictures" if pictures else "scans"))
     differs = any(line.separates and line.label in normal and line.control in BLIND for line in lines)
-    return Audit(tuple(lines), sentences, len(chosen), unread, None, differs)
+    grave = any(line.separates and line.control in BLIND for line in lines)
+    return Audit(tuple(lines), sentences, len(chosen), unread, None, differs, grave)
 
 
 def class_of(row: Row) -> str | None:
@@ -258,32 +271,43 @@ def _cross_validated(
     return scores
 
 
-def _figure(truth: NDArray[np.bool_], scores: NDArray[np.float64], groups: Sequence[str]) -> Figure | None:
-    rarer = min(len({g for g, t in zip(groups, truth, strict=True) if t == kind}) for kind in (True, False))
-    return bootstrap(lambda at: auc(truth[at], scores[at]), groups, trials=rarer)
+def _control(
+    control: str, name: str, truth: NDArray[np.bool_], scores: NDArray[np.float64], groups: Sequence[str]
+) -> Control | None:
+    sizes = groups_of(truth, groups)
+    figure = bootstrap(partial(auc, truth, scores), groups, edge=partial(auc_edge, *sizes))
+    return None if figure is None else Control(control, name, figure, min(sizes))
 
 
-def _sentences(lines: Sequence[Control], names: Sequence[str], normal: set[str], what: str) -> Iterator[str]:
+def _sentences(lines: Sequence[Control], names: Sequence[str], normal: set[str], what: str) -> list[str]:
+    """What the controls that separate mean: the normal class first, then by blind controls, then by the thumbnail."""
     # With two classes both lines say the same: the normal one speaks for both, else the first.
-    spoken = [n for n in names if n in normal] or list(names[:1]) if len(names) == 2 else list(names)
+    spoken = ([n for n in names if n in normal] or list(names[:1])) if len(names) == 2 else list(names)
+    out: list[tuple[tuple[bool, bool], str]] = []
     for name in spoken:
-        blind = [line for line in lines if line.separates and line.label == name and line.control in BLIND]
-        seeing = [line for line in lines if line.separates and line.label == name and line.control not in BLIND]
+        found = [line for line in lines if line.separates and line.label == name]
+        blind = [line for line in found if line.control in BLIND]
+        by = " and by their ".join(f"{CONTROLS[f.control]} alone (AUC {f.figure.inner_words})" for f in blind)
         if blind:
-            by = " and by their ".join(f"{CONTROLS[line.control]} alone (AUC {line.figure.words})" for line in blind)
-            yield (
-                f"The {name} {what} can be told from the others by their {by}: the {name} {what} differ in source "
-                "from the others. " + _consequence(name, name in normal)
+            consequence = _consequence(f"the {name} {what}", name, name in normal)
+            words = f"The {name} {what} can be told from the others by their {by}: {consequence}"
+        elif found:
+            words = (
+                f"The {name} {what} can be told from the others by {CONTROLS[found[0].control]} (AUC "
+                f"{found[0].figure.inner_words}), which shows the plane and the framing more than any lesion. "
+                f"Figures for {name} may owe much to that."
             )
-        elif seeing:
-            yield (
-                f"The {name} {what} can be told from the others by {CONTROLS[seeing[0].control]} (AUC "
-                f"{seeing[0].figure.words}), which shows the plane and the framing more than any lesion. Figures for "
-                f"{name} may owe much to that."
-            )
+        else:
+            continue
+        out.append(((not blind, name not in normal), words))
+    return [words for _, words in sorted(out, key=lambda item: item[0])]
 
 
-def _consequence(name: str, is_normal: bool) -> str:
+def _consequence(which: str, name: str, is_normal: bool) -> str:
     if is_normal:
-        return "Presence figures on these data are no evidence of detection."
-    return f"Figures for {name} may owe their height to the source and not to what is in the scan."
+        return f"{which} differ in source from the others. Presence figures on these data are no evidence of detection."
+    # Abnormal classes are often scanned in planes of their own, which is framing and not another source.
+    return (
+        f"{which} differ from the others in source or framing. Figures for {name} may owe their height to that and "
+        "not to what is in the scan."
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secondread.evaluate import metrics
-from secondread.evaluate.intervals import Figure, Statistic, bootstrap
+from secondread.evaluate.intervals import Edge, Figure, Statistic, bootstrap, newcombe, wilson
 from secondread.evaluate.judged import Classes, Judged, Located
 
 T = TypeVar("T")
@@ -89,10 +90,15 @@ def reliability_arrays(judged: Sequence[Judged], classes: Classes) -> tuple[NDAr
 
 def _presence_lines(judged: Sequence[Judged]) -> list[Line | None]:
     truth, score, groups = presence_arrays(judged)
-    rarer = _groups_of_rarer(truth, groups)
+    abnormal, normal = groups_of(truth, groups)
     lines = [
         _line(
-            "presence_auc", "Presence, area under ROC", lambda at: metrics.auc(truth[at], score[at]), groups, 0.5, rarer
+            "presence_auc",
+            "Presence, area under ROC",
+            lambda w: metrics.auc(truth, score, w),
+            groups,
+            0.5,
+            partial(auc_edge, abnormal, normal),
         )
     ]
     for rate in ALARM_RATES:
@@ -100,10 +106,10 @@ def _presence_lines(judged: Sequence[Judged]) -> list[Line | None]:
             _line(
                 f"presence_sensitivity_at_{rate}fp",
                 f"Sensitivity at {rate} false alarm{'s' if rate > 1 else ''} per 100 normals",
-                lambda at, rate=rate: metrics.sensitivity_at_alarms(truth[at], score[at], rate),  # type: ignore[misc]
+                partial(metrics.sensitivity_at_alarms, truth, score, rate),
                 groups,
                 rate / 100,
-                rarer,
+                partial(_edge_of, abnormal),
             )
         )
     decided = [j for j in judged if j.decision is not None and j.abnormal is not None]
@@ -127,7 +133,7 @@ def _class_lines(judged: Sequence[Judged], classes: Classes, majority: str | Non
         return _mean_of((answer == truth).astype(float))
 
     def f1(answer: NDArray[np.intp]) -> Statistic:
-        return lambda at: metrics.macro_f1(metrics.confusion(truth[at], answer[at], count), labels)
+        return lambda w: metrics.macro_f1(metrics.confusion(truth, answer, count, w), labels)
 
     return [
         _line("accuracy", "Accuracy", accuracy(predicted), groups, None if guess is None else accuracy(guess)),
@@ -145,7 +151,7 @@ def _location_lines(judged: Sequence[Judged], drawn: bool) -> list[Line | None]:
     def ratio(top: Callable[[Located], int], bottom: Callable[[Located], int]) -> Statistic:
         a = np.array([top(place) for _, place in located], float)
         b = np.array([bottom(place) for _, place in located], float)
-        return lambda at: float(a[at].sum() / b[at].sum()) if b[at].sum() else float("nan")
+        return partial(metrics.ratio, a, b)
 
     lesions = sum(place.lesions.true for _, place in located)
     marked = sum(place.lesions.marked for _, place in located)
@@ -188,7 +194,7 @@ def _calibration_lines(judged: Sequence[Judged], classes: Classes) -> list[Line 
     decided = [j for j in judged if j.decision is not None]
     unsure = np.array([j.decision == UNSURE for j in decided], float)
     return [
-        _line("ece", "Calibration error", lambda at: metrics.reliability(confidence[at], right[at]).ece, groups),
+        _line("ece", "Calibration error", lambda w: metrics.reliability(confidence, right, w).ece, groups, edge=None),
         _line("unsure_rate", "Answered with unsure", _mean_of(unsure), [j.group for j in decided]),
     ]
 
@@ -199,25 +205,34 @@ def _line(
     statistic: Statistic,
     groups: list[str],
     baseline: Statistic | float | None = None,
-    trials: int | None = None,
+    edge: Edge | None = wilson,
     n: int | None = None,
 ) -> Line | None:
-    figure = bootstrap(statistic, groups, n=n, trials=trials, proportion=name != "ece")
+    figure = bootstrap(statistic, groups, n=n, edge=edge)
     if figure is None:
         return None
     if baseline is None or isinstance(baseline, float):
         return Line(name, title, figure, baseline)
     trivial: Statistic = baseline
     # The same seed draws the same groups for both, so that the difference is one between paired answers.
-    difference = bootstrap(lambda at: statistic(at) - trivial(at), groups, proportion=False)
-    return Line(name, title, figure, bootstrap(trivial, groups, n=n), difference)
+    difference = bootstrap(lambda w: statistic(w) - trivial(w), groups)
+    return Line(name, title, figure, bootstrap(trivial, groups, n=n, edge=edge), difference)
 
 
 def _mean_of(values: NDArray[np.float64]) -> Statistic:
-    return lambda at: float(values[at].mean())
+    return partial(metrics.mean, values)
 
 
-def _groups_of_rarer(truth: NDArray[np.bool_], groups: Sequence[str]) -> int | None:
-    """Groups of the class with fewer of them: what an AUC of 1 rests on."""
-    both = [len({g for g, t in zip(groups, truth, strict=True) if t == kind}) for kind in (True, False)]
-    return min(both) or None
+def groups_of(truth: NDArray[np.bool_], groups: Sequence[str]) -> tuple[int, int]:
+    """How many groups hold a true row and how many hold a false one: what an AUC rests on."""
+    held = [{g for g, t in zip(groups, truth, strict=True) if t == kind} for kind in (True, False)]
+    return len(held[0]), len(held[1])
+
+
+def auc_edge(positives: int, negatives: int, area: float, _groups: int) -> tuple[float, float]:
+    """:data:`Edge` of an AUC."""
+    return newcombe(area, positives, negatives)
+
+
+def _edge_of(trials: int, share: float, _groups: int) -> tuple[float, float]:
+    return wilson(share, trials)

@@ -1,8 +1,10 @@
-"""Figures from arrays. Each is one number over the rows it is given; intervals come from ``intervals``.
+"""Figures from arrays.
 
-Shape legend: n studies; N a scan's own grid, (i, j, k) or (row, column); K categories.
+Shape legend: n studies; D draws; N a scan's own grid, (i, j, k) or (row, column).
 
-Rates that cannot be formed (one class only, no lesion) are NaN, never 0.
+Figures over studies take weights (D, n), how often each study counts, and give one value per draw, (D): a thousand
+bootstrap draws are then one array operation. Weights of one give the figure itself. Rates that cannot be formed (one
+class only, no lesion) are NaN, never 0.
 """
 
 from __future__ import annotations
@@ -25,76 +27,101 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def auc(truth: Bools, scores: Floats) -> float:
+def once(n: int) -> Floats:
+    """Weights (1, n) with which every study counts once."""
+    return np.ones((1, n))
+
+
+def mean(values: Floats, weights: Floats) -> Floats:
+    """Mean of ``values`` (n)."""
+    return ratio(values, np.ones(len(values)), weights)
+
+
+def ratio(top: Floats, bottom: Floats, weights: Floats) -> Floats:
+    """Sum of ``top`` (n) over sum of ``bottom`` (n), NaN where that is 0."""
+    return _divided(weights @ top, weights @ bottom)
+
+
+def auc(truth: Bools, scores: Floats, weights: Floats) -> Floats:
     """Area under the ROC curve, ties counted half: the Mann-Whitney statistic (Hanley and McNeil, Radiology 143,
-    1982). ``truth`` (n), ``scores`` (n). The same number as sklearn.metrics.roc_auc_score, fast enough to be drawn a
-    thousand times."""
-    from scipy.stats import rankdata
+    1982). ``truth`` (n), ``scores`` (n)."""
+    levels, level = np.unique(scores, return_inverse=True)
+    ranked = np.argsort(level, kind="stable")
+    starts = np.searchsorted(level[ranked], np.arange(len(levels)))
+    ordered = weights[:, ranked]
+    positive = np.add.reduceat(ordered * truth[ranked], starts, axis=1)
+    negative = np.add.reduceat(ordered * ~truth[ranked], starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    return _divided((positive * (below + negative / 2)).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
 
-    positives = int(np.count_nonzero(truth))
-    negatives = len(truth) - positives
-    if positives == 0 or negatives == 0:
-        return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+def sensitivity_at_alarms(abnormal: Bools, scores: Floats, per_100: float, weights: Floats) -> Floats:
+    """Share of the abnormal studies that score above the threshold of :func:`alarm_threshold`. Both (n)."""
+    threshold = alarm_threshold(scores[~abnormal], per_100, weights[:, ~abnormal])
+    found = scores[abnormal][None] > threshold[:, None]
+    share = _divided((weights[:, abnormal] * found).sum(axis=1), weights[:, abnormal].sum(axis=1))
+    return np.where(np.isnan(threshold), np.nan, share)
 
 
-def alarm_threshold(normal_scores: Floats, per_100: float) -> float:
-    """The score above which at most ``per_100`` of 100 normals raise an alarm.
+def alarm_threshold(normal_scores: Floats, per_100: float, weights: Floats) -> Floats:
+    """The score above which at most ``per_100`` of 100 normals raise an alarm; NaN without normals.
 
     It is chosen on the normals given, so a sensitivity at it is one of a working point known afterwards. With m
     normals ``floor(per_100 * m / 100)`` alarms are allowed: with fewer than 100 normals one per 100 means none at all.
     """
-    allowed = int(np.floor(per_100 * len(normal_scores) / 100 + 1e-9))
-    return float(np.sort(normal_scores)[::-1][min(allowed, len(normal_scores) - 1)])
+    if not len(normal_scores):
+        return np.full(len(weights), np.nan)
+    order = np.argsort(-normal_scores, kind="stable")
+    counted = np.cumsum(weights[:, order], axis=1)
+    allowed = np.floor(per_100 * counted[:, -1] / 100 + 1e-9)
+    # The highest score with which one alarm too many would be raised.
+    threshold = normal_scores[order][(counted > allowed[:, None]).argmax(axis=1)]
+    return np.where(counted[:, -1] > 0, threshold, np.nan)
 
 
-def sensitivity_at_alarms(abnormal: Bools, scores: Floats, per_100: float) -> float:
-    """Share of the abnormal studies that score above :func:`alarm_threshold` of the normal ones. Both (n)."""
-    if not abnormal.any() or abnormal.all():
-        return float("nan")
-    return float((scores[abnormal] > alarm_threshold(scores[~abnormal], per_100)).mean())
+def confusion(truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: int, weights: Floats) -> Floats:
+    """Counts (D, classes, classes): rows the truth, columns the prediction. ``truth`` and ``predicted`` (n)."""
+    cells = np.zeros((len(truth), classes * classes))
+    cells[np.arange(len(truth)), truth * classes + predicted] = 1
+    return np.asarray((weights @ cells).reshape(-1, classes, classes))
 
 
-def confusion(truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: int) -> NDArray[np.int64]:
-    """Counts (classes, classes): rows the truth, columns the prediction."""
-    flat = np.bincount(truth * classes + predicted, minlength=classes * classes)
-    return flat.reshape(classes, classes).astype(np.int64)
-
-
-def macro_f1(table: NDArray[np.int64], labels: NDArray[np.intp]) -> float:
-    """Mean F1 over ``labels`` from a confusion matrix (rows truth); a class neither true nor predicted is left out."""
-    hits = np.diag(table)[labels].astype(float)
-    total = (table.sum(axis=0) + table.sum(axis=1))[labels].astype(float)
-    known = total > 0
-    return float((2 * hits[known] / total[known]).mean()) if known.any() else float("nan")
+def macro_f1(tables: Floats, labels: NDArray[np.intp]) -> Floats:
+    """Mean F1 over ``labels`` from confusion matrices (D, classes, classes); a class that is neither true nor
+    predicted is left out."""
+    hits = tables[:, labels, labels]
+    total = (tables.sum(axis=1) + tables.sum(axis=2))[:, labels]
+    scores = _divided(2 * hits, total)
+    known = ~np.isnan(scores)
+    return _divided(np.where(known, scores, 0).sum(axis=1), known.sum(axis=1).astype(float))
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Per bin of the predicted class's probability, arrays of (ECE_BINS): how many studies, their mean probability and
+    """Per bin of the predicted class's probability, arrays (D, ECE_BINS): how many studies, their mean probability and
     the share that was right (NaN in an empty bin)."""
 
-    counts: NDArray[np.int64]
+    counts: Floats
     confidence: Floats
     accuracy: Floats
 
     @property
-    def ece(self) -> float:
-        """Expected calibration error (Guo et al., ICML 2017, equation 3)."""
-        used = self.counts > 0
-        gap = np.abs(self.confidence[used] - self.accuracy[used])
-        return float((gap * self.counts[used]).sum() / self.counts.sum()) if used.any() else float("nan")
+    def ece(self) -> Floats:
+        """Expected calibration error (Guo et al., ICML 2017, equation 3), (D)."""
+        gap = np.where(self.counts > 0, np.abs(self.confidence - self.accuracy), 0)
+        return _divided((gap * self.counts).sum(axis=1), self.counts.sum(axis=1))
 
 
-def reliability(confidence: Floats, right: Bools, bins: int = ECE_BINS) -> Reliability:
+def reliability(confidence: Floats, right: Bools, weights: Floats, bins: int = ECE_BINS) -> Reliability:
     """Equal bins over (0, 1], closed above. ``confidence`` (n), ``right`` (n)."""
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(which, confidence, bins) / counts
-        share = np.bincount(which, right.astype(float), bins) / counts
-    return Reliability(counts.astype(np.int64), mean, share)
+    member = (which[:, None] == np.arange(bins)).astype(float)
+    counts = weights @ member
+    return Reliability(
+        counts,
+        _divided(weights @ (member * confidence[:, None]), counts),
+        _divided(weights @ (member * right[:, None]), counts),
+    )
 
 
 def dice(predicted: Bools, truth: Bools) -> float:
@@ -142,7 +169,13 @@ def slice_auc(scores: Floats, truth: Bools, axis: int, scanned: Bools) -> float:
     """
     others = tuple(a for a in range(truth.ndim) if a != axis)
     kept: Bools = np.asarray(scanned.any(axis=others))
-    return auc(np.asarray(truth.any(axis=others))[kept], scores[kept])
+    return float(auc(np.asarray(truth.any(axis=others))[kept], scores[kept], once(int(kept.sum())))[0])
+
+
+def _divided(top: Floats, bottom: Floats) -> Floats:
+    out = np.full(np.shape(top), np.nan)
+    np.divide(top, bottom, out=out, where=bottom > 0)
+    return out
 
 
 def _components(mask: Bools) -> tuple[NDArray[Any], NDArray[np.int64]]:

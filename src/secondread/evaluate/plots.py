@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from secondread.evaluate.curves import Epoch, kept, series, watched
-from secondread.evaluate.metrics import Reliability
+from secondread.evaluate.metrics import Reliability, once, sensitivity_at_alarms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def curves_svg(history: Sequence[Epoch]) -> Markup:
     name = watched(history)
     position = kept(history)
     panels = [name, "loss"] if name else ["loss"]
-    figure, axes = _figure(7.2, 2.5 * len(panels), len(panels))
+    figure, axes = _figure(5.8, 2.1 * len(panels), len(panels))
     said = []
     for ax, what in zip(axes, panels, strict=True):
         for colour, part in zip(SERIES[:2], ("train", "validation"), strict=True):
@@ -63,7 +63,7 @@ def compare_svg(histories: Mapping[str, Sequence[Epoch]]) -> Markup:
     names = [watched(history) for history in histories.values()]
     top = next((name for name in names if name), None)
     panels = [top, "loss"] if top else ["loss"]
-    figure, axes = _figure(7.2, 2.8 * len(panels), len(panels))
+    figure, axes = _figure(5.8, 2.4 * len(panels), len(panels))
     for ax, what in zip(axes, panels, strict=True):
         for number, (run, history) in enumerate(histories.items()):
             epochs = [epoch["epoch"] for epoch in history]
@@ -82,16 +82,23 @@ def roc_svg(truth: NDArray[np.bool_], scores: NDArray[np.float64], words: str) -
     from sklearn.metrics import roc_curve
 
     from secondread.evaluate.figures import ALARM_RATES
-    from secondread.evaluate.metrics import sensitivity_at_alarms
 
     false, true, _ = roc_curve(truth, scores)
     figure, (ax,) = _figure(3.9, 3.6, 1)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
     ax.plot(false, true, color=SERIES[0], linewidth=1.8)
-    points = [sensitivity_at_alarms(truth, scores, rate) for rate in ALARM_RATES]
+    points = [float(sensitivity_at_alarms(truth, scores, rate, once(len(truth)))[0]) for rate in ALARM_RATES]
     ax.plot([rate / 100 for rate in ALARM_RATES], points, "o", color=SERIES[1], markersize=5)
     for rate, sensitivity in zip(ALARM_RATES, points, strict=True):
-        ax.annotate(f"{rate} %", (rate / 100, sensitivity), (7, -9), textcoords="offset points", fontsize=8)
+        ax.annotate(
+            str(rate),
+            (rate / 100, sensitivity),
+            (0, -11),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK,
+            ha="center",
+        )
     ax.set_xlabel("False alarms among normals")
     ax.set_ylabel("Found among abnormals")
     _unit_square(ax)
@@ -101,21 +108,17 @@ def roc_svg(truth: NDArray[np.bool_], scores: NDArray[np.float64], words: str) -
 
 def reliability_svg(bins: Reliability, words: str) -> Markup:
     """How often the model is right at each probability it gives."""
-    used = bins.counts > 0
+    used = bins.counts[0] > 0
+    counts, confidence, accuracy = bins.counts[0, used], bins.confidence[0, used], bins.accuracy[0, used]
     figure, (ax,) = _figure(3.9, 3.6, 1)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
-    share = bins.counts[used] / bins.counts.max()
-    ax.plot(bins.confidence[used], bins.accuracy[used], color=SERIES[0], linewidth=1)
-    ax.scatter(
-        bins.confidence[used], bins.accuracy[used], s=18 + 130 * share, color=SERIES[0], alpha=0.75, linewidths=0
-    )
+    ax.plot(confidence, accuracy, color=SERIES[0], linewidth=1)
+    sizes = 18 + 130 * counts / counts.max()
+    ax.scatter(confidence, accuracy, s=sizes, color=SERIES[0], alpha=0.75, linewidths=0)
     ax.set_xlabel("Probability of the class it named")
     ax.set_ylabel("Share that was right")
     _unit_square(ax)
-    told = ", ".join(
-        f"{c:.2f} right {a:.2f} ({n})"
-        for c, a, n in zip(bins.confidence[used], bins.accuracy[used], bins.counts[used], strict=True)
-    )
+    told = ", ".join(f"{p:.2f} right {r:.2f} ({n:.0f})" for p, r, n in zip(confidence, accuracy, counts, strict=True))
     return _svg(figure, "reliability", f"Reliability, calibration error {words}. Probability and share right: {told}.")
 
 
@@ -167,6 +170,7 @@ def _svg(figure: Figure, name: str, words: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'font: (?:\w+ )?([\d.]+)px [^;"]*', r"font-size: \1px", text)
+    text = re.sub(r'font-family: [^;"]*;?', "", text)
     # Several pictures share one page, so that their identifiers must differ.
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)

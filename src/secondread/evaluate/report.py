@@ -88,7 +88,8 @@ def _pictures(result: Evaluation) -> dict[str, Markup]:
         truth, scores, _ = presence_arrays(result.judged)
         out["roc"] = plots.roc_svg(truth, scores, by_name["presence_auc"].figure.words)
     if "ece" in by_name:
-        bins = metrics.reliability(*reliability_arrays(result.judged, result.classes))
+        confidence, right = reliability_arrays(result.judged, result.classes)
+        bins = metrics.reliability(confidence, right, metrics.once(len(right)))
         out["reliability"] = plots.reliability_svg(bins, by_name["ece"].figure.words)
     return out
 
@@ -118,7 +119,7 @@ def _confusion(result: Evaluation) -> dict[str, Any] | None:
     truth, predicted, _ = class_arrays(result.judged, result.classes)
     if not len(truth):
         return None
-    table = metrics.confusion(truth, predicted, len(names))
+    table = metrics.confusion(truth, predicted, len(names), metrics.once(len(truth)))[0]
     rows = [
         {
             "name": name,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from secondread.errors import DataError, ResourceError, SecondreadError, UsageError, writing
 from secondread.evaluate import words
-from secondread.evaluate.audit import Audit, audit
+from secondread.evaluate.audit import Audit, audit_shortcuts
 from secondread.evaluate.baselines import majority
 from secondread.evaluate.curves import Verdict, read_history, verdict
 from secondread.evaluate.figures import Line, tabulate
@@ -140,12 +140,7 @@ def evaluate(
     reader = load_model(run / "model") if reader is None else reader
     classes = Classes(tuple(reader.spec.categories), reader.spec.normal, _draws_masks(reader))
     data = own if index is None else index
-    rows = own.rows("test") if index is None else index.rows(None)
-    if not rows:
-        raise DataError(
-            f"{'the test split of ' + run.name if index is None else 'the data given'} holds no study to judge; "
-            "give other data with --data, or train again on more groups"
-        )
+    rows = _rows_to_judge(own, index, run.name)
     gallery = Gallery()
     judged, unread = _judge_all(rows, reader, classes, gallery, progress)
     trained = own.rows("train")
@@ -161,7 +156,7 @@ def evaluate(
         majority=most,
         history=tuple(history),
         verdict=verdict(history) if history else None,
-        audit=audit(data.rows(None), progress=progress),
+        audit=audit_shortcuts(data.rows(None), progress=progress),
         leaks=tuple(find_leaks(trained, own.rows("validation"), rows)),
         rows=tuple(data.rows(None)),
         excluded=_excluded(data),
@@ -223,6 +218,16 @@ def to_json(result: Evaluation) -> dict[str, Any]:
         "versions": versions(),
         "command": result.command,
     }
+
+
+def _rows_to_judge(own: Index, other: Index | None, name: str) -> list[Row]:
+    rows = own.rows("test") if other is None else other.rows(None)
+    if not rows:
+        raise DataError(
+            f"{f'the test split of {name}' if other is None else 'the data given'} holds no study to judge; "
+            "give other data with --data, or train again on more groups"
+        )
+    return rows
 
 
 def _judge_all(

@@ -74,7 +74,7 @@ def main_caveat(
     """The gravest reason to doubt the headline."""
     if leaks:
         return leaks[0]
-    if audit.sentences:
+    if audit.grave:
         return audit.sentences[0]
     if counts.groups < FEW_GROUPS:
         return (
@@ -83,8 +83,9 @@ def main_caveat(
         )
     if headline is not None and headline.beats_baseline is False:
         return "A model that does not beat what costs nothing has learned nothing that these studies can show."
-    if verdict is not None and verdict.kind != "fits":
-        return f"The training: {verdict.kind}. {verdict.sentence}"
+    if verdict is not None and verdict.kind not in ("fits", "overfit"):
+        # An overfit run still keeps its best epoch; these leave doubt about the very model judged.
+        return f"The training leaves room: {verdict.kind}, says the verdict on its curves below."
     return (
         "These studies come from the same data as the training, only from other groups: scanners, sites and patients "
         "unlike these are untested."

@@ -23,7 +23,7 @@ _NO_AGENT = re.compile(
     r"|\bwithout\b(?! ?(?:fs|fat))|\b(?:no|non) ?(?:contrast|gad\w*|gd|km|cm|enhanced)\b"
 )
 _AGENT = re.compile(
-    r"\b(?:ce|gd|gad|gado\w*|post\w*|contrast|km|cm|enhanced|dotarem|magnevist|multihance)\b"
+    r"\b(?:ce|gd|gad|gado\w*|post(?!erior)\w*|contrast|km|cm|enhanced|dotarem|magnevist|multihance)\b"
     r"|\+ ?(?:c|gd|gad|km)\b|\bc ?\+"
 )
 _T1 = re.compile(

@@ -69,9 +69,11 @@ def stack(slices: Sequence[Slice], where: Path) -> tuple[Geometry, list[Slice], 
     first = slices[0]
     along_row, along_column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     normal = np.cross(along_row, along_column)
-    if abs(np.linalg.norm(normal) - 1) > 1e-2:
+    if not abs(np.linalg.norm(normal) - 1) <= 1e-2:  # NaN, too
         raise GeometryError(f"{where}: ImageOrientationPatient {list(first.orientation)} is no pair of right angles")
     positions = np.array([s.position for s in slices])
+    if not np.isfinite(positions).all():
+        raise GeometryError(f"{where}: an ImagePositionPatient is no finite number")
     order = np.argsort(positions @ normal, kind="stable")
     slices, positions = [slices[i] for i in order], positions[order]
     heights = positions @ normal

@@ -59,23 +59,20 @@ class Layout:
             file.seek(self.start if self.start >= 0 else self.data.stat().st_size - self.bytes)
             # Compressed bytes outgrow the voxels by a thousandth at worst.
             stored = file.read(self.bytes if self.encoding == "raw" else self.bytes + self.bytes // 500 + (1 << 16))
-        data = stored if self.encoding == "raw" else _inflated(stored, self.encoding, self.bytes, path)
+        data = stored if self.encoding == "raw" else _inflated(stored, self.encoding, self.bytes)
         if len(data) < self.bytes:
             raise TruncatedFile(f"{path} ends after {len(data)} of {self.bytes} bytes of voxels; copy it again")
         return np.frombuffer(data, self.dtype, prod(self.geometry.shape)).reshape(self.geometry.shape, order="F")
 
 
-def _inflated(stored: bytes, encoding: Encoding, size: int, path: Path) -> bytes:
-    """At most ``size`` + 1 bytes: a bomb stays small, and the one byte more makes the checksum be compared."""
+def _inflated(stored: bytes, encoding: Encoding, size: int) -> bytes:
+    """At most ``size`` + 1 bytes: a bomb stays small, and the one byte more makes the checksum be compared. Damage
+    raises what the library raises; the caller reads within :func:`~secondread.formats.header.reading`."""
     if encoding == "bzip2":
         unpacker: Any = bz2.BZ2Decompressor()
     else:
         unpacker = isal_zlib.decompressobj(31 if stored[:2] == _GZIP_MAGIC else 15)
-    damaged: type[Exception] = isal_zlib.error
-    try:
-        return bytes(unpacker.decompress(stored, size + 1))
-    except (damaged, OSError, ValueError) as error:
-        raise FormatError(f"{path}: its compressed voxels are damaged ({error})") from error
+    return bytes(unpacker.decompress(stored, size + 1))
 
 
 def data_beside(path: Path, named: str) -> Path:

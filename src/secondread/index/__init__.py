@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from secondread.index.build import build_index, require_learnable
+    from secondread.index.build import build_index, require_learnable, studies_in
     from secondread.index.summary import summarise
     from secondread.index.table import SPLITS, Index, Row
 
@@ -19,10 +19,11 @@ _HOMES = {
     "Row": "table",
     "build_index": "build",
     "require_learnable": "build",
+    "studies_in": "build",
     "summarise": "summary",
 }
 
-__all__ = ["SPLITS", "Index", "Row", "build_index", "require_learnable", "summarise"]
+__all__ = ["SPLITS", "Index", "Row", "build_index", "require_learnable", "studies_in", "summarise"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from secondread.formats import Header
 from secondread.index.draft import Draft
 from secondread.index.names import Role, base_of
 
@@ -19,7 +20,7 @@ class Item:
         folder: where it lies, below the root.
         stem: its name without suffix; of a series, its folder's name or a number.
         contrast: by its name; of a series, by its header.
-        patient: hash of the DICOM PatientID, else None.
+        header: of a DICOM series, whose name tells nothing.
         error: why it cannot be read.
     """
 
@@ -29,9 +30,14 @@ class Item:
     picture: bool
     role: Role = "scan"
     contrast: str = "image"
-    patient: str | None = None
+    header: Header | None = None
     mask: Path | None = None
     error: str | None = None
+
+    @property
+    def patient(self) -> str | None:
+        """Hash of the DICOM PatientID."""
+        return self.header.group if self.header else None
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,7 @@ def _draft(scans: Sequence[Item], masks: Sequence[Item], name: str, place: Place
         study=name,
         images=tuple(item.source for item in scans),
         contrasts=(None,) * len(scans),
+        headers=tuple(item.header for item in scans),
         label=place.label,
         mask=files[0] if len(files) == 1 else None,
         group=place.group,

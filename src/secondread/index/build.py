@@ -25,6 +25,7 @@ FRACTIONS = (0.7, 0.15, 0.15)
 GROUP_SOURCES = {
     "csv": "a group column",
     "dicom": "the patient identifier in DICOM (kept as a hash)",
+    "brats": "BraTS names",
     "bids": "the subject in BIDS names",
     "folder": "the folder that holds several scans of it",
     "study": "nothing, so that each study counts as a patient of its own",
@@ -79,6 +80,22 @@ def build_index(
     return Index.of(rows, list(dict.fromkeys([*notes, *more])))
 
 
+def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[Row]:
+    """The studies below ``data``, in any form, to be read and not learned from: labels, masks and splits left aside,
+    near-duplicates not looked for. One that cannot be used is there, excluded, with its reason.
+
+    Raises:
+        DataError: nothing there that looks like a scan.
+    """
+    drafts, indexed, _ = gather([Path(path) for path in data], (), progress)
+    unmarked = [replace(draft, label=None, mask=None, split=None) for draft in drafts]
+    rows = [*indexed, *inspect(unmarked, progress)]
+    if not rows:
+        names = ", ".join(str(path) for path in data)
+        raise DataError(f"no scan in {names}: {READABLE} are read")
+    return rows
+
+
 def require_learnable(index: Index) -> None:
     """Raise DataError where nothing can be learned: no study to train on, or one class only and no mask."""
     train = index.rows("train")
@@ -127,16 +144,17 @@ def _group_notes(rows: Sequence[Row]) -> list[str]:
     ]
     patients = len({row.group for row in kept})
     notes = [f"{len(kept):,} studies of {patients:,} patients; a patient is known by {', '.join(said)}."]
-    labels: dict[str, set[str]] = defaultdict(set)
+    members: dict[str, list[Row]] = defaultdict(list)
     for row in kept:
         if row.label is not None:
-            labels[row.group].add(row.label)
-    mixed = sorted(group for group, seen in labels.items() if len(seen) > 1)
+            members[row.group].append(row)
+    mixed = [group for group in members.values() if len({row.label for row in group}) > 1]
     if mixed:
-        named = ", ".join(mixed[:3]) + (", ..." if len(mixed) > 3 else "")
+        first, second = mixed[0][0], next(row for row in mixed[0] if row.label != mixed[0][0].label)
         notes.append(
-            f"{len(mixed):,} patients have studies with different labels ({named}): possible for a real patient, a "
-            f"mistake for most diagnoses. All studies of a patient stay on one side of the split."
+            f"{len(mixed):,} patients have studies with different labels, such as {first.study} ({first.label}) and "
+            f"{second.study} ({second.label}): possible for a real patient, a mistake for most diagnoses. All studies "
+            f"of a patient stay on one side of the split."
         )
     return notes
 

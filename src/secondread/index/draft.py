@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from secondread.formats import Header
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -18,6 +20,7 @@ class Draft:
         group, group_from: the patient where the data name one, and how.
         reason: why the study cannot be used, if that is known already.
         origin: where it stands in the data, for messages: ``labels.csv, line 3``.
+        headers: one per image where they were read on the way (a DICOM series has hundreds of them), else empty.
     """
 
     study: str
@@ -31,3 +34,4 @@ class Draft:
     split: str | None = None
     reason: str | None = None
     origin: str = ""
+    headers: tuple[Header | None, ...] = ()

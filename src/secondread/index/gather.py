@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondread.errors import DataError, FormatError, LabelError
-from secondread.formats import contrast_of, find_scans, probe
+from secondread.formats import Header, contrast_of, find_scans, probe
 from secondread.formats.header import KIND_OF_SUFFIX, READABLE, Found, suffix_of
 from secondread.formats.read import split_source
 from secondread.index.assemble import Item, Place, as_studies
@@ -49,6 +49,7 @@ def gather(
             trees.append(Tree(path.name, "classes", tuple(drafts), tuple(more)))
         elif path.is_dir():
             trees.append(read_tree(path, items_below(path), normal))
+            notes += _unread_tables(path)
         elif not path.exists():
             raise DataError(f"{path} does not exist")
         elif path.suffix.lower() == ".parquet":
@@ -68,7 +69,14 @@ def gather(
     trees, said = _name_roots(trees, normal)
     drafts, more = _once_each([draft for tree in trees for draft in tree.drafts], rows)
     names = {draft.study: tree.name for tree in reversed(trees) for draft in tree.drafts}
-    return _unique([_with_patient(draft) for draft in drafts], rows, names), rows, [*notes, *said, *more]
+    return _unique([_with_patient(_in_utf8(draft)) for draft in drafts], rows, names), rows, [*notes, *said, *more]
+
+
+def _unread_tables(folder: Path) -> list[str]:
+    tables = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in TABLE_SUFFIXES)
+    if not tables:
+        return []
+    return [f"{folder.name} holds {', '.join(tables[:3])}, not read: give the table as data, or with --labels."]
 
 
 def items_below(root: Path) -> list[Item]:
@@ -86,23 +94,21 @@ def _item(found: Found, root: Path, number: int) -> Item:
     path, series = split_source(found.source)
     folder = path if path.is_dir() else path.parent
     stem = f"series{number}" if series else stem_of(path.name)
-    contrast, patient = contrast_of(stem), None
+    header: Header | None = None
     if found.error is None and KIND_OF_SUFFIX.get(suffix_of(path), "dicom") == "dicom":
         # The names of DICOM files tell nothing; their headers do.
         try:
             header = probe(found.source)
         except FormatError as error:
             found = replace(found, error=error)
-        else:
-            contrast, patient = header.contrast, header.group
     return Item(
         source=Path(found.source),
         folder=folder.relative_to(root).parts,
         stem=stem,
         picture=is_picture(path),
         role="scan" if path.is_dir() or series else role_of(stem),
-        contrast=contrast,
-        patient=patient,
+        contrast=header.contrast if header else contrast_of(stem),
+        header=header,
         error=None if found.error is None else str(found.error),
     )
 
@@ -185,6 +191,17 @@ def _with_patient(draft: Draft) -> Draft:
         return draft
     scheme, patient = found
     return replace(draft, group=patient.group, group_from=scheme.lower(), site=draft.site or patient.site)
+
+
+def _in_utf8(draft: Draft) -> Draft:
+    """A file name that is no UTF-8 cannot stand in the table: its draft carries the reason instead of its files."""
+    try:
+        " ".join([draft.study, *map(str, draft.images), str(draft.mask)]).encode()
+    except UnicodeEncodeError:
+        name = draft.study.encode("utf-8", "backslashreplace").decode()
+        reason = "the name of its file or folder is not UTF-8: rename it"
+        return Draft(name, (), (), label=draft.label, split=draft.split, reason=reason, origin=name)
+    return draft
 
 
 def _unique(drafts: Sequence[Draft], rows: Sequence[Row], roots: dict[str, str]) -> list[Draft]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from secondread.errors import FormatError, MaskError, SecondreadError, SeriesError
+from secondread.errors import MaskError, SecondreadError, SeriesError
 from secondread.formats import Header, contrast_of, probe, read_mask, read_picture, read_volume
 from secondread.formats.read import split_source
 from secondread.index.draft import Draft
@@ -58,7 +58,7 @@ def inspect_one(draft: Draft) -> Row:
     try:
         if is_picture(split_source(draft.images[0])[0]):
             return _picture(row)
-        return _volume(row, draft.contrasts)
+        return _volume(row, draft)
     except (SecondreadError, OSError) as error:
         return _excluded(row, str(error))
 
@@ -89,9 +89,10 @@ def _picture(row: Row) -> Row:
     )
 
 
-def _volume(row: Row, named: Sequence[str | None]) -> Row:
-    headers = [probe(image) for image in row.images]
-    contrasts = [_contrast(name, header) for name, header in zip(named, headers, strict=True)]
+def _volume(row: Row, draft: Draft) -> Row:
+    known = draft.headers or (None,) * len(draft.images)
+    headers = [header or probe(image) for header, image in zip(known, draft.images, strict=True)]
+    contrasts = [_contrast(name, header) for name, header in zip(draft.contrasts, headers, strict=True)]
     twice = sorted({contrast for contrast in contrasts if contrasts.count(contrast) > 1})
     if twice:
         raise SeriesError(f"two images are both of contrast {twice[0]}: name them in a contrast column")
@@ -105,11 +106,11 @@ def _volume(row: Row, named: Sequence[str | None]) -> Row:
     sha256, size = sha256_of(file for image in row.images for file in _files(image))
     header = headers[order[0]]
     # A patient identifier in the file is better evidence than a name; a column that a person wrote is better still.
-    known = header.group if row.group_from not in ("csv", "bids") else None
+    patient = header.group if row.group_from not in ("csv", "bids") else None
     return replace(
         row,
-        group=known or row.group,
-        group_from="dicom" if known else row.group_from,
+        group=patient or row.group,
+        group_from="dicom" if patient else row.group_from,
         shape=volume.geometry.shape,
         spacing=volume.geometry.spacing,
         channels=header.channels,
@@ -153,7 +154,6 @@ def _files(source: Path) -> list[Path]:
         return [path]
     from secondread.formats import dicom
 
-    files = [image.path for image in dicom.select(dicom.images_below(path), path, series)]
-    if not files:
-        raise FormatError(f"{path} holds no DICOM image")
-    return sorted(set(files))
+    if series is None:
+        return [file for file in sorted(path.iterdir()) if file.is_file() and dicom.is_dicom(file)]
+    return sorted({image.path for image in dicom.select(dicom.images_below(path), path, series)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_sheet(path: Path) -> Sheet:
         raise LabelError(f"cannot read {path}: {error.strerror}") from error
     header_line = text.split("\n", 1)[0]
     delimiter = max("\t;,", key=header_line.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
@@ -181,15 +182,23 @@ def _merge(sheet: Sheet, name: str, parts: Sequence[Draft]) -> Draft:
     if twice:
         raise LabelError(f"{sheet.path}: study {name!r} lists {twice[0]} twice")
     mask = one("mask", (part.mask for part in parts))
-    texts = {what: one(what, (getattr(part, what) for part in parts)) for what in ("label", "group", "site", "split")}
+
+    def text(what: str) -> str | None:
+        value = one(what, (getattr(part, what) for part in parts))
+        return None if value is None else str(value)
+
+    group = text("group")
     reasons = [part.reason for part in parts if part.reason]
     return Draft(
         study=name,
         images=tuple(image for part in parts for image in part.images),
         contrasts=tuple(contrast for part in parts for contrast in part.contrasts),
+        label=text("label"),
         mask=mask if isinstance(mask, Path) else None,
-        group_from="csv" if texts["group"] else "study",
+        group=group,
+        group_from="csv" if group else "study",
+        site=text("site"),
+        split=text("split"),
         reason="; ".join(reasons) or None,
         origin=parts[0].origin,
-        **{what: None if value is None else str(value) for what, value in texts.items()},
     )

@@ -24,6 +24,9 @@ MIN_UNITS = len(SPLITS)
 MAX_SHOWN = 5
 """So many pairs stand in the message of a leak."""
 
+SAME_PATIENT = "one patient"  # not which: a group may be what a hospital calls the patient
+SAME_PICTURE = "the same or nearly the same picture"
+
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 FREE = -1
 
@@ -121,19 +124,26 @@ def freeze(
 
 def find_leaks(rows: Sequence[Row]) -> list[Leak]:
     """Where the sides that rows carry divide a group or a cluster: one pair of studies for each."""
-    leaks = []
-    for column, why in (("group", "one patient, {}"), ("cluster", "the same or nearly the same picture")):
-        first: dict[object, Row] = {}
-        told: set[object] = set()
-        for row in rows:
-            key = getattr(row, column)
-            if row.split is None or key == -1:
-                continue
-            other = first.setdefault(key, row)
-            if other.split is not None and other.split != row.split and key not in told:
-                told.add(key)
-                leaks.append(Leak(other.study, other.split, row.study, row.split, why.format(key)))
-    return leaks
+    groups, clusters = [row.group for row in rows], [row.cluster for row in rows]
+    leaks = [*_divisions(rows, groups, SAME_PATIENT), *_divisions(rows, clusters, SAME_PICTURE)]
+    told = {study for leak in leaks for study in (leak.study, leak.other)}
+    unit = _units(rows)
+    covered = {member for row, member in zip(rows, unit.tolist(), strict=True) if row.study in told}
+    # Two sides may also meet through a study that has none: a copy of one, of the patient of the other.
+    tied = [-1 if member in covered else member for member in unit.tolist()]
+    return [*leaks, *_divisions(rows, tied, "tied by copies and patients between them that the split leaves open")]
+
+
+def _divisions(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
+    first: dict[object, Row] = {}
+    leaks: dict[object, Leak] = {}
+    for row, key in zip(rows, keys, strict=True):
+        if row.split is None or key == -1:
+            continue
+        other = first.setdefault(key, row)
+        if other.split is not None and other.split != row.split:
+            leaks.setdefault(key, Leak(other.study, other.split, row.study, row.split, why))
+    return list(leaks.values())
 
 
 _DIVIDED = -2
@@ -244,12 +254,12 @@ def _absences(deal: _Deal, labels: Sequence[str]) -> list[str]:
 
 
 def _refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
-    patients = sum(leak.why.startswith("one patient") for leak in leaks)
+    patients = sum(leak.why == SAME_PATIENT for leak in leaks)
     shown = "\n  ".join(str(leak) for leak in leaks[:MAX_SHOWN])
     more = f"\n  and {len(leaks) - MAX_SHOWN:,} more" if len(leaks) > MAX_SHOWN else ""
     return (
         f"the given split leaks: of {len(rows):,} studies, {patients:,} patients and {len(leaks) - patients:,} "
-        f"clusters of near-duplicates are divided between train, validation and test, so that any figure on the test studies "
-        f"would be too good.\n  {shown}{more}\n"
+        f"clusters of near-duplicates are divided between train, validation and test, so that any figure on the test "
+        f"studies would be too good.\n  {shown}{more}\n"
         f"Mend the split in the data, or have these patients dealt anew (repair)."
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from secondread.errors import ResourceError, SecondreadError, writing
+from secondread.errors import InputError, ResourceError, SecondreadError, writing
 from secondread.formats import read_study, write_mask, write_picture_mask
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.reader import Reader, Reading
@@ -23,11 +23,13 @@ FLUSH_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Scan:
-    """One study to read: its name, its files (or DICOM folders) and the contrast of each."""
+    """One study to read: its name, its files (or DICOM folders) and the contrast of each; ``reason`` if it is known
+    already that it cannot be read."""
 
     study: str
     images: tuple[Path, ...]
     contrasts: tuple[str, ...]
+    reason: str | None = None
 
 
 @dataclass(eq=False)
@@ -60,6 +62,8 @@ def read_all(
             if progress:
                 progress("reading", done, len(scans))
             try:
+                if scan.reason is not None:
+                    raise InputError(scan.reason)
                 study = read_study(scan.study, scan.images, scan.contrasts)
                 reading = reader.read(study)
                 stem = _file_stem(scan.study, taken)

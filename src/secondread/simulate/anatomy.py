@@ -39,8 +39,8 @@ TISSUES = (
 
 INDEX = {name: t for t, name in enumerate(TISSUES)}
 
-_HULL_MM = 2.0
-_PAD_MM = 40
+_HULL_MM = 3.0
+_PAD_MM = 30
 _CLOSING_MM = 9.0
 _LATTICE_MM = 5.0
 _BEND_LENGTH_MM = 38.0
@@ -101,7 +101,7 @@ def _atlas(voxel: float) -> Atlas:
     inner = depth[tuple(slice(pad, pad + n) for n in white_hull.shape)]
     spots = np.argwhere((white_hull > 0.7) & (inner < -9))
     deep = spots * _HULL_MM + first + (_HULL_MM - 1) / 2
-    edge = np.argwhere(np.abs(depth) < 0.8 * _HULL_MM)
+    edge = np.argwhere(np.abs(depth) < _HULL_MM / 2)
     slope = np.stack([np.gradient(depth, axis=a)[tuple(edge.T)] for a in range(3)], axis=-1)
     surface = edge * _HULL_MM + depth_origin
     convex, deep_enough = surface[:, 2] > -8, deep[:, 2] > -22
@@ -144,7 +144,7 @@ def _depth(brain: Floats, first: NDArray[np.float64]) -> tuple[Floats, NDArray[n
     depth = (distance_transform_edt(~closed) - distance_transform_edt(closed)) * _HULL_MM
     # Voxel to voxel the two transforms step over the surface: it lies half a voxel from either centre.
     depth -= np.sign(depth) * _HULL_MM / 2
-    return gaussian_filter(depth, 1.0).astype(np.float32), first + (_HULL_MM - 1) / 2 - pad * _HULL_MM
+    return gaussian_filter(depth, 2.0 / _HULL_MM).astype(np.float32), first + (_HULL_MM - 1) / 2 - pad * _HULL_MM
 
 
 def _shrink(values: Floats, voxel: float) -> Floats:

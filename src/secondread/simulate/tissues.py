@@ -34,16 +34,22 @@ def tissues(grid: Grid, head: Head, maps: Atlas, outer: Floats, inner: Floats, s
     within = ramp(rim - depth, grid.spacing)
     _brain(weights, grid, head, maps, inner, within, rng)
     _vessels(weights, grid, head, maps, outer, depth, within, rng)
-    _spots(weights, grid, head, maps, rng)
+    _spots(weights, grid, head, maps, within, rng)
     if skull:
         _skull(weights, grid, head, outer, depth - rim, uneven, within, rng)
     return weights, within
 
 
-def cover(weights: Floats, name: str, share: Floats) -> None:
-    """Let ``share`` of each voxel be the tissue ``name``, over whatever was there. In place; broadcasts to N."""
+def cover(weights: Floats, name: str, share: Floats, whole: Floats | float = 1.0) -> None:
+    """Let ``share`` of each voxel's tissue be ``name``, over whatever was there. In place.
+
+    Args:
+        weights: (T, N), or a box of it.
+        share: (N), 0 to 1.
+        whole: what the weights of a voxel sum to, so that they do so still.
+    """
     weights *= 1 - share
-    weights[INDEX[name]] += share
+    weights[INDEX[name]] += share * whole
 
 
 def _brain(
@@ -126,19 +132,20 @@ def _vessels(
         heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-6
         inwards = np.linspace(1.0, rng.uniform(4, 14), count)[:, None] * normal
         paths.append(maps.surface[start] + (heading * step).cumsum(axis=0) - inwards)
-    sinus = ramp(3.5 - np.hypot(outer[0], depth - 0.5), grid.spacing) * within
+    sinus = ramp(3.5 - np.hypot(outer[0], depth - 0.5), grid.spacing)
     sinus *= (outer[2] > 0) | (outer[1] < -60)
-    cover(weights, "vessel", sinus)
+    cover(weights, "vessel", sinus, within)
     if paths:
         share = _splat(np.concatenate(paths), grid, head, min(1.0, _SPOT_MM / grid.spacing) ** 2 * 0.5)
-        cover(weights, "vessel", np.minimum(share, 0.9) * within)
+        cover(weights, "vessel", np.minimum(share, 0.9), within)
 
 
-def _spots(weights: Floats, grid: Grid, head: Head, maps: Atlas, rng: np.random.Generator) -> None:
+def _spots(weights: Floats, grid: Grid, head: Head, maps: Atlas, within: Floats, rng: np.random.Generator) -> None:
+    """White matter's small bright spots, which many healthy people have."""
     if head.spots:
         places = maps.deep_white[rng.integers(len(maps.deep_white), size=head.spots)]
         share = _splat(places, grid, head, min(1.0, _SPOT_MM / grid.spacing) ** 3 * 2.2)
-        cover(weights, "oedema", np.minimum(share, 1) * (weights[INDEX["wm"]] > 0.5))
+        cover(weights, "oedema", np.minimum(share, 1) * (weights[INDEX["wm"]] > 0.5), within)
 
 
 def _splat(places: NDArray[np.floating], grid: Grid, head: Head, weight: float) -> Floats:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no annotations
 
 from secondread.errors import UsageError, writing
 from secondread.formats import write_mask, write_volume
@@ -24,15 +25,22 @@ LABELS_NAME = "labels.csv"
 SHEET_NAME = "contact-sheet.png"
 COLUMNS = ("image", "label", "mask", "group", "site", "study", "contrast")
 
-MAX_STUDIES = 1_000_000
+MAX_STUDIES = 100_000
 _SHOWN = 12
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class _Written:
+class _Job:
+    name: str
+    seed: int
     label: str
+    show: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
     rows: list[tuple[str, ...]]
     strip: NDArray[np.uint8] | None
 
@@ -80,41 +88,42 @@ def write_studies(
     labels = _deal(n, seed, settings)
     seeds = np.random.SeedSequence([seed, 0]).generate_state(n, np.uint64)
     work = [
-        (out, name, int(one), settings, label, i < _SHOWN)
+        _Job(name, int(one), label, i < _SHOWN)
         for i, (name, one, label) in enumerate(zip(names, seeds, labels, strict=True))
     ]
-    rows: list[tuple[str, ...]] = []
-    shown: list[tuple[NDArray[np.uint8], str]] = []
-    for done, (name, written) in enumerate(zip(names, _in_order(work, jobs), strict=True), start=1):
-        rows.extend(written.rows)
-        if written.strip is not None:
-            shown.append((written.strip, f"{name}  {written.label}"))
-        if progress:
-            progress("simulate", done, n)
+    written = _write_all(out, settings, work, progress, jobs)
+    shown = [(w.strip, f"{job.name}  {job.label}") for job, w in zip(work, written, strict=True) if w.strip is not None]
     picture = io.BytesIO()
-    contact_sheet(*zip(*shown, strict=True)).save(picture, format="PNG")
+    contact_sheet([pixels for pixels, _ in shown], [caption for _, caption in shown]).save(picture, format="PNG")
     _replace(out / SHEET_NAME, picture.getvalue())
     table = io.StringIO(newline="")
-    csv.writer(table, lineterminator="\n").writerows([COLUMNS, *rows])
+    csv.writer(table, lineterminator="\n").writerows([COLUMNS, *(row for w in written for row in w.rows)])
     _replace(out / LABELS_NAME, table.getvalue().encode())
     return out / LABELS_NAME
 
 
-def _in_order(work: list[tuple[Path, str, int, Settings, str, bool]], jobs: int) -> Iterator[_Written]:
+def _write_all(out: Path, settings: Settings, work: list[_Job], progress: Progress | None, jobs: int) -> list[_Written]:
+    written: list[_Written] = []
     pool = ThreadPoolExecutor(jobs)
     try:
-        yield from pool.map(lambda job: _write_one(*job), work)
+        # The threads of the linear algebra library would fight with ours over the same cores.
+        with threadpool_limits(1):
+            for one in pool.map(lambda job: _write_one(out, settings, job), work):
+                written.append(one)
+                if progress:
+                    progress("simulate", len(written), len(work))
     finally:
         # After an error or Ctrl-C the studies not yet begun are dropped.
         pool.shutdown(cancel_futures=True)
+    return written
 
 
-def _write_one(out: Path, name: str, seed: int, settings: Settings, label: str, show: bool) -> _Written:
-    scene = draw_scene(seed, settings, label)
+def _write_one(out: Path, settings: Settings, job: _Job) -> _Written:
+    name, label = job.name, job.label
+    scene = draw_scene(job.seed, settings, label)
     study, mask = render(scene, name)
-    folder = out / name
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
+    with writing(out / name):
+        (out / name).mkdir(exist_ok=True)
     mask_name = f"{name}/{name}_seg.nii.gz"
     write_mask(mask, out / mask_name)
     rows: list[tuple[str, ...]] = []
@@ -122,7 +131,7 @@ def _write_one(out: Path, name: str, seed: int, settings: Settings, label: str, 
         image = f"{name}/{name}_{contrast}.nii.gz"
         write_volume(volume, out / image)
         rows.append((image, label, mask_name, name, scene.site, name, contrast))
-    return _Written(label, rows, strip(study, mask) if show else None)
+    return _Written(rows, strip(study, mask) if job.show else None)
 
 
 def _deal(n: int, seed: int, settings: Settings) -> list[str]:

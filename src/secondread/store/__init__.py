@@ -2,7 +2,7 @@
 
 from secondread.store.feed import Batch, Feed
 from secondread.store.layout import Case
-from secondread.store.pack import pack
+from secondread.store.packing import pack
 from secondread.store.sampler import Draw, Sampler
 from secondread.store.store import Store
 

@@ -20,7 +20,7 @@ from secondread.store import layout
 from secondread.store.buffers import Buffers
 from secondread.store.layout import Case
 from secondread.store.sampler import LESION, Draw, Pattern, Sampler, positions
-from secondread.store.store import CACHE_BYTES, Fetch, Store
+from secondread.store.store import OVERHEAD_BYTES, Fetch, Store
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +113,7 @@ class Feed:
         volumes = store.recipe.spacing is not None
         self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=volumes and self._channels > 1)
         self._memory = memory
-        least = CACHE_BYTES + 2 * batch * self._sample_bytes(self.patch) + self._read_bytes(self.patch)
+        least = OVERHEAD_BYTES + 2 * batch * self._sample_bytes(self.patch) + self._read_bytes(self.patch)
         if memory < least:
             raise UsageError(
                 f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {self.patch}; it takes "
@@ -175,7 +175,7 @@ class Feed:
             while following is not None and len(queue) < MOST_AHEAD:
                 cut, place, count = following
                 cost = self._read_bytes(cut.size)
-                spare = self._memory - CACHE_BYTES - 2 * count * self._sample_bytes(patch or cut.size)
+                spare = self._memory - OVERHEAD_BYTES - 2 * count * self._sample_bytes(patch or cut.size)
                 if queue and held + cost > spare:
                     return
                 room = rooms.take(self.store.fetch_bytes(cut.size))

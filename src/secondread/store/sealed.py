@@ -65,9 +65,10 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's list of names, so that a rename in it outlives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Flush a folder's list of names, so that a rename in it outlives a power cut. Raises as :func:`write_flushed`."""
+    with writing(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

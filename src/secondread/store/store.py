@@ -5,8 +5,10 @@ C channels, S a case's prepared grid, P a part of it.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
@@ -24,6 +26,11 @@ from secondread.volume import Recipe
 
 CACHE_BYTES = 16 << 20
 """What TensorStore may keep of decoded chunks and chunk tables between reads."""
+
+OVERHEAD_BYTES = CACHE_BYTES + (64 << 20)
+"""What reading takes beside the reads under way: the cache, and what the allocator holds back (measured)."""
+
+_M_ARENA_MAX = -8  # of mallopt(3)
 
 OPEN_ARRAYS = 1024
 """Array handles kept; opening one costs half a millisecond."""
@@ -215,6 +222,7 @@ class Store:
         import tensorstore as ts
 
         if self._context is None:
+            _share_one_arena()
             self._context = ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
         shape = self._blocks[key].shape
         channel_axis = 1 if self.grouped else 0
@@ -228,6 +236,17 @@ class Store:
             "recheck_cached_data": False,
         }
         return ts.open(spec, open=True, read=True, write=False, context=self._context).result()
+
+
+def _share_one_arena() -> None:
+    """Let all threads allocate from one pool, where the C library is glibc.
+
+    By default each of TensorStore's threads gets a pool of its own and keeps what chunks left in it: 90 to 100 MiB more
+    for 96^3 patches of four contrasts, at no gain in speed. Has to happen before those threads start.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def _recipe(fields: dict[str, Any]) -> Recipe:

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from secondread.errors import ConfoundedError, DataError, UsageError
+from secondread.formats import read_volume
 from secondread.models import LESION, LOSSES, NetworkSpec, Task
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
-from secondread.volume import Recipe
+from secondread.volume import Recipe, extent
 
 if TYPE_CHECKING:
     from secondread.index import Index, Row
 
-CPU_VOXELS = 220_000
+CPU_VOXELS = 400_000
 """A whole head at this many voxels keeps a CPU step near a second; the spacing of a CPU plan follows from it."""
 
 CUDA_VOXELS = 128**3
 PICTURE_SIDE = 160
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
+
+FINGERPRINT_STUDIES = 12
+"""So many volumes are opened to learn how large a head is."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) ->
     for row in rows:
         by_class.setdefault(row.label, []).append(row.channels == 3)
     colour = all(sum(flags) > len(flags) / 2 for flags in by_class.values())
-    side = int(given.pop("size", PICTURE_SIDE))
+    side = int(_number("size", given.pop("size", PICTURE_SIDE)))
     if side < 32:
         raise UsageError(f"size {side} is below 32 pixels")
     reasons.append(f"{'colour' if colour else 'grey'} pictures, the foreground fitted into {side}x{side}")
@@ -170,19 +174,19 @@ def _volumes(
     rows: Sequence[Row], given: dict[str, Any], device: str, reasons: list[str]
 ) -> tuple[Recipe, tuple[int, ...]]:
     channels = _common_contrasts(rows, reasons)
-    extents = sorted(_extent(row) for row in rows)
-    # The 90th percentile of heads is to fit as a whole; the foreground is about 0.8 of the field of view per axis.
-    extent = [sorted(e[axis] for e in extents)[int(0.9 * (len(extents) - 1))] * 0.8 for axis in range(3)]
+    extents, spacings = _fingerprint(rows)
+    # Nearly every head is to fit as a whole; a longer one is cut at random in training and read in windows.
+    extent_mm = [sorted(column)[int(0.9 * (len(column) - 1))] for column in zip(*extents, strict=True)]
+    native = [sorted(column)[len(column) // 2] for column in zip(*spacings, strict=True)]
     budget = CPU_VOXELS if device == "cpu" else CUDA_VOXELS
-    native = [sorted(_canonical_spacing(row)[axis] for row in rows)[len(rows) // 2] for axis in range(3)]
-    step = max(MIN_SPACING_MM, (math.prod(extent) / budget) ** (1 / 3))
+    step = max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
     if "spacing" in given:
-        step = float(given.pop("spacing"))
+        step = _number("spacing", given.pop("spacing"))
         if not 0.1 <= step <= 20:
             raise UsageError(f"spacing {step} mm is outside 0.1 to 20")
     spacing = (max(step, native[0]), max(step, native[1]), max(step, native[2]))
     spacing = (round(spacing[0], 2), round(spacing[1], 2), round(spacing[2], 2))
-    patch = tuple(16 * max(2, math.ceil(e / s / 16)) for e, s in zip(extent, spacing, strict=True))
+    patch = tuple(16 * max(2, math.ceil(e / s / 16)) for e, s in zip(extent_mm, spacing, strict=True))
     reasons.append(
         f"volumes at {' x '.join(f'{s:g}' for s in spacing)} mm, a head in {' x '.join(map(str, patch))} voxels"
     )
@@ -204,12 +208,18 @@ def _common_contrasts(rows: Sequence[Row], reasons: list[str]) -> tuple[str, ...
     return tuple(sorted(shared, key=lambda name: (order.get(name, 9), name)))
 
 
-def _canonical_spacing(row: Row) -> list[float]:
-    return list(row.spacing or (1.0, 1.0, 1.0))
+def _fingerprint(rows: Sequence[Row]) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
+    """Foreground extents and spacings, mm along L, P, S, of some studies spread over the rows."""
+    spread = rows[:: max(1, len(rows) // FINGERPRINT_STUDIES)]
+    found = [extent(read_volume(row.images[0])) for row in spread]
+    return [size for size, _ in found], [spacing for _, spacing in found]
 
 
-def _extent(row: Row) -> tuple[float, ...]:
-    return tuple(n * s for n, s in zip(row.shape, _canonical_spacing(row), strict=True))
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} must be a number, got {value!r}") from error
 
 
 def _override(plan: Plan, given: dict[str, Any]) -> Plan:
@@ -221,7 +231,7 @@ def _override(plan: Plan, given: dict[str, Any]) -> Plan:
     optimizer = str(given.get("optimizer", plan.optimizer))
     given.setdefault("learning_rate", kind_of(optimizer).learning_rate)
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate"):
-        if name in given and not float(given[name]) > 0:
+        if name in given and not _number(name, given[name]) > 0:
             raise UsageError(f"{name} must be above 0, got {given[name]}")
     if "minutes" in given and "epochs" not in given:
         given["epochs"] = None

@@ -33,7 +33,7 @@ class Tally:
     def add(self, output: Output, target: Target, loss: float) -> None:
         """Take one batch in. ``loss`` is the batch's mean."""
         self.losses.append((loss, len(target.abnormal)))
-        p, c = output.presence.float().sigmoid(), output.category.float()
+        p, c = output.presence.detach().float().sigmoid(), output.category.detach().float()
         for b in range(len(p)):
             abnormal, category = int(target.abnormal[b]), int(target.category[b])
             if abnormal >= 0:
@@ -42,7 +42,7 @@ class Tally:
                 self.category.append((c[b].numpy(force=True), category))
             self._classify(float(p[b]), c[b].softmax(0), abnormal, category)
         if self.task.located:
-            self._overlap(output.evidence, target)
+            self._overlap(output.evidence.detach(), target)
 
     def metrics(self) -> dict[str, float]:
         """``loss``, and ``accuracy``, ``presence_auc``, ``dice`` where they have a meaning."""
@@ -77,7 +77,7 @@ class Tally:
 
     def _overlap(self, evidence: Tensor, target: Target) -> None:
         """Dice of "something is here" at each level, for each study of the batch with a mask that is not empty."""
-        lesions = target.mask_known & target.masks.flatten(1).any(1)
+        lesions = target.mask_known & (target.masks > 0).flatten(1).any(1)
         here = evidence[lesions].float().logsumexp(1).sigmoid().flatten(1)
         inside = target.masks[lesions].flatten(1) > 0
         for p, t in zip(here, inside, strict=True):

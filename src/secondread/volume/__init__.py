@@ -2,7 +2,7 @@
 
 from secondread.volume.finding import Category, Decision, Findings, Location, ModelId, Presence
 from secondread.volume.geometry import RAS_TO_LPS, Geometry
-from secondread.volume.prepare import Frame, Prepared, Recipe, prepare, prepare_mask
+from secondread.volume.prepare import Frame, Prepared, Recipe, extent, prepare, prepare_mask
 from secondread.volume.volume import Mask, Picture, Study, Volume
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Recipe",
     "Study",
     "Volume",
+    "extent",
     "prepare",
     "prepare_mask",
 ]

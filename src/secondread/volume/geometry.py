@@ -53,9 +53,7 @@ class Geometry:
             raise GeometryError(f"the affine's last row is {affine[3].tolist()}, not 0 0 0 1")
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
-            raise GeometryError(
-                f"voxel spacing {spacing.tolist()} mm is outside {MIN_SPACING_MM} to {MAX_SPACING_MM}"
-            )
+            raise GeometryError(f"voxel spacing {spacing.tolist()} mm is outside {MIN_SPACING_MM} to {MAX_SPACING_MM}")
         if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
             raise GeometryError(f"the affine is singular: two axes point the same way ({affine.tolist()})")
         affine.flags.writeable = False

@@ -83,11 +83,15 @@ class Frame:
         return out
 
     def to_scan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values on the prepared grid (..., S) -> on the scan's grid (..., N), linear; constant past the edge."""
+        """Values on the prepared grid (..., S) -> on the scan's grid (..., N), linear; 0 outside the prepared grid."""
         lead = values.ndim - len(self.size)
         out = values
         for axis, (n, start, step, m) in enumerate(self._axes()):
-            out = _along(lead + axis, axis_matrix(m, n, -start / step, 1 / step), out)
+            matrix = axis_matrix(m, n, -start / step, 1 / step)
+            centres = (np.arange(n) + 0.5 - start) / step
+            # What the network has not seen has no evidence, whatever the last voxel beside it says.
+            matrix[(centres < 0) | (centres > m)] = 0
+            out = _along(lead + axis, matrix, out)
         flipped = tuple(lead + a for a, flip in enumerate(self.flips) if flip)
         out = np.flip(out, flipped) if flipped else out
         return np.ascontiguousarray(np.moveaxis(out, range(lead, out.ndim), [lead + o for o in self.order]))
@@ -162,6 +166,14 @@ def prepare(study: Study, recipe: Recipe) -> Prepared:
         for name in recipe.channels
     ]
     return Prepared(np.stack(channels), tuple(name in named for name in recipe.channels), frame)
+
+
+def extent(volume: Volume) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Size of the foreground and spacing of the voxels, both in mm along the axes nearest to L, P, S."""
+    order, _ = volume.geometry.canonical_axes()
+    i, j, k = (volume.geometry.spacing[o] for o in order)
+    size = _volume_frame(volume, (i, j, k)).size
+    return (size[0] * i, size[1] * j, size[2] * k), (i, j, k)
 
 
 def prepare_mask(mask: Mask, reference: Geometry, frame: Frame) -> NDArray[np.uint8]:
@@ -261,9 +273,9 @@ def _normalise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     # A picture of two flat tones has a foreground without spread; its whole range then sets the scale.
     deviation = deviation or float(values.std())
     out = (values - float(inside.mean())) / deviation
-    return np.clip(out, -CLIP_Z, CLIP_Z).astype(np.float32)
+    return np.asarray(np.clip(out, -CLIP_Z, CLIP_Z), np.float32)
 
 
 def _along(axis: int, matrix: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    out: NDArray[np.float32] = np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+    out: NDArray[np.float32] = np.moveaxis(np.tensordot(matrix, values, (1, axis)), 0, axis)
     return out

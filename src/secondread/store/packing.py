@@ -78,9 +78,12 @@ def pack(
     if jobs < 1:
         raise UsageError(f"packing needs at least one job, got {jobs}")
     _check_names(rows)
-    with writing(folder):
-        (folder / layout.CASES).mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    try:
+        with writing(folder):
+            (folder / layout.CASES).mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"a store is a folder, and {error.filename} is a file") from error
     work = list(_jobs(rows, recipe))
     packed: dict[str, _Packed] = {}
     done = 0

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from secondread.evaluate import audit
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_forests() -> Iterator[None]:
+    """Twenty trees tell these pictures apart as well as a hundred."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit, "TREES", 20)
+        yield

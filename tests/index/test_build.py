@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from secondread.errors import DataError, FormatError, LabelError, LeakError
+from secondread.index import Index, Row, build_index, require_learnable, summarise
+from tests.index.makers import brats, nifti, picture, picture_mask
+
+
+def _by_name(index: Index) -> dict[str, Row]:
+    return {row.study: row for row in index.all_rows()}
+
+
+def _classes(folder: Path, *names: str, each: int = 4) -> Path:
+    for c, name in enumerate(names):
+        for n in range(each):
+            picture(folder / name / f"{n}.png", 100 * c + n)
+    return folder
+
+
+def test_folders_of_pictures(tmp_path: Path) -> None:
+    index = build_index([_classes(tmp_path / "bilder für alle", "No Tumor", "glioma")])
+    rows = _by_name(index)
+    row = rows["glioma/0"]
+    assert (row.label, row.normal, row.kind, row.shape, row.spacing, row.channels) == (
+        "glioma", False, "picture", (40, 40), None, 1,
+    )  # fmt: skip
+    assert rows["No Tumor/1"].normal is True
+    assert all(path.is_absolute() and path.exists() for path in row.images)
+    assert len(row.sha256) == 64
+    assert row.bytes == row.images[0].stat().st_size
+    assert {row.split for row in index.rows()} == {"train", "validation", "test"}
+    require_learnable(index)
+
+
+def test_colour_pictures_without_a_normal_class(tmp_path: Path) -> None:
+    for n in range(3):
+        picture(tmp_path / "cats" / f"{n}.jpg", n, colour=True)
+        picture(tmp_path / "dogs" / f"{n}.jpg", 10 + n, colour=True)
+    index = build_index([tmp_path])
+    assert {row.normal for row in index.rows()} == {None}
+    assert {row.channels for row in index.rows()} == {3}
+    named = build_index([tmp_path], normal=["Cats"])
+    assert {row.label: row.normal for row in named.rows()} == {"cats": True, "dogs": False}
+    with pytest.raises(LabelError, match="no study is labelled 'birds'"):
+        build_index([tmp_path], normal=["birds"])
+
+
+def test_volumes_mixed_with_pictures_and_an_index(tmp_path: Path) -> None:
+    for n in range(3):
+        nifti(tmp_path / "v" / "healthy" / f"IXI{n:03d}-HH-1_T1.nii.gz", n)
+        brats(tmp_path / "v" / "tumour", f"Brats18_TCIA01_{n}_1", n + 1)
+    _classes(tmp_path / "p", "healthy", "tumour")
+    index = build_index([tmp_path / "v"])
+    rows = _by_name(index)
+    patient = rows["tumour/Brats18_TCIA01_0_1"]
+    assert patient.contrasts == ("t1", "t1c", "t2", "flair")
+    assert (patient.group, patient.group_from, patient.site) == ("Brats18_TCIA01_0", "brats", "TCIA01")
+    assert patient.mask is not None
+    assert patient.spacing == (1.0, 1.0, 2.0)
+    assert rows["healthy/IXI000-HH-1_T1"].group == "IXI000"
+    index.save(tmp_path / "i.parquet")
+    assert build_index([tmp_path / "i.parquet"]).table.equals(index.table)
+    both = build_index([tmp_path / "i.parquet", tmp_path / "p"])
+    assert both.table.height == 6 + 8
+    frozen = {row.study: row.split for row in index.rows()}
+    assert {row.study: row.split for row in both.rows() if row.study in frozen} == frozen
+    assert any("pictures and" in note for note in both.notes)
+    assert any("BraTS names" in note for note in index.notes)
+
+
+def test_patients_without_labels_have_masks_to_learn_from(tmp_path: Path) -> None:
+    for n in range(4):
+        brats(tmp_path, f"Brats18_CBICA_A{n}_1", n + 1)
+    index = build_index([tmp_path])
+    assert {(row.label, row.normal) for row in index.rows()} == {(None, None)}
+    require_learnable(index)
+
+
+def test_names_of_several_flat_folders_are_labels(tmp_path: Path) -> None:
+    for n in range(3):
+        picture(tmp_path / "cats" / f"{n}.png", n)
+        picture(tmp_path / "dogs" / f"{n}.png", 10 + n)
+    index = build_index([tmp_path / "cats", tmp_path / "dogs"])
+    assert {row.label for row in index.rows()} == {"cats", "dogs"}
+    assert len({row.study for row in index.rows()}) == 6
+    alone = build_index([tmp_path / "cats"])
+    assert {row.label for row in alone.rows()} == {None}
+    with pytest.raises(DataError, match="none of the"):
+        require_learnable(alone)
+
+
+def test_folders_named_as_splits_given_one_by_one(tmp_path: Path) -> None:
+    _classes(tmp_path / "Training", "a", "b", each=5)
+    for n in range(3):
+        picture(tmp_path / "Testing" / "a" / f"{n}.png", 500 + n)
+    index = build_index([tmp_path / "Training", tmp_path / "Testing"])
+    rows = index.rows()
+    assert {r.split for r in rows if "Testing" in str(r.images[0])} == {"test"}
+    assert {r.split for r in rows if "Training" in str(r.images[0])} == {"train", "validation"}
+
+
+def test_one_class_only_is_indexed_and_not_learned_from(tmp_path: Path) -> None:
+    index = build_index([_classes(tmp_path, "cats")])
+    with pytest.raises(DataError, match=r"all 2 are 'cats'.*folder per class"):
+        require_learnable(index)
+
+
+def test_a_csv_with_masks_sites_and_a_bad_mask(tmp_path: Path) -> None:
+    lines = ["image,label,mask,group,site"]
+    for n in range(4):
+        picture(tmp_path / f"{n}.png", n)
+        picture_mask(tmp_path / "masks" / f"{n}.png", (40, 40) if n else (40, 41))
+        lines.append(f"{n}.png,{'ab'[n % 2]},masks/{n}.png,g{n},s1")
+    (tmp_path / "d.csv").write_text("\n".join(lines))
+    rows = _by_name(build_index([tmp_path / "d.csv"]))
+    assert rows["0"].excluded
+    assert "(40, 41)" in (rows["0"].reason or "")
+    assert str(tmp_path) not in (rows["0"].reason or "")
+    assert rows["1"].mask == tmp_path / "masks" / "1.png"
+    assert (rows["1"].site, rows["1"].group_from) == ("s1", "csv")
+
+
+def test_the_reference_is_the_contrast_that_was_marked(tmp_path: Path) -> None:
+    for n in range(2):
+        nifti(tmp_path / f"p{n}" / "t1.nii.gz", n, (8, 9, 10))
+        nifti(tmp_path / f"p{n}" / "flair.nii.gz", 5 + n)
+        nifti(tmp_path / f"p{n}" / "seg.nii.gz", n, mask=True)
+    row = build_index([tmp_path]).rows()[0]
+    assert row.contrasts == ("flair", "t1")
+    assert row.shape == (12, 13, 14)
+
+
+def test_a_volume_mask_of_another_shape_excludes_the_study(tmp_path: Path) -> None:
+    for n in range(2):
+        nifti(tmp_path / f"p{n}" / "t1.nii.gz", n)
+        nifti(tmp_path / f"p{n}" / "seg.nii.gz", n, (12, 13, 15 - n), mask=True)
+    rows = _by_name(build_index([tmp_path]))
+    assert rows["p0"].excluded
+    assert "(12, 13, 15)" in (rows["p0"].reason or "")
+    assert not rows["p1"].excluded
+
+
+def test_two_labels_for_one_file(tmp_path: Path) -> None:
+    picture(tmp_path / "1.png", 1)
+    (tmp_path / "d.csv").write_text("image,label\n1.png,a\n./1.png,b\n")
+    with pytest.raises(LabelError, match=r"two labels, 'a' \(d.csv, line 2\) and 'b' \(d.csv, line 3\)"):
+        build_index([tmp_path / "d.csv"])
+
+
+def test_a_file_listed_twice_is_taken_once(tmp_path: Path) -> None:
+    _classes(tmp_path / "d", "a", "b")
+    (tmp_path / "d.csv").write_text("image,label\nd/a/0.png,a\n")
+    index = build_index([tmp_path / "d", tmp_path / "d.csv"])
+    assert index.table.height == 8
+    assert any("listed twice" in note for note in index.notes)
+
+
+def test_two_labels_for_one_group_are_told_without_its_name(tmp_path: Path) -> None:
+    lines = [f"{picture(tmp_path / f'{n}.png', n).name},{'ab'[n % 2]},Doe{n // 2}" for n in range(8)]
+    (tmp_path / "d.csv").write_text("image,label,group\n" + "\n".join(lines))
+    index = build_index([tmp_path / "d.csv"])
+    note = next(note for note in index.notes if "different labels" in note)
+    assert "4 patients" in note
+    assert "Doe" not in " ".join(index.notes)
+
+
+def test_a_split_that_leaks_is_refused_and_can_be_repaired(tmp_path: Path) -> None:
+    for n in range(6):
+        picture(tmp_path / "train" / "ab"[n % 2] / f"{n}.png", n)
+        picture(tmp_path / "test" / "ab"[n % 2] / f"x{n}.png", n if n < 2 else 50 + n)
+    with pytest.raises(LeakError, match=r"2\s+clusters"):
+        build_index([tmp_path])
+    index = build_index([tmp_path], repair=True)
+    sides: dict[int, set[str | None]] = {}
+    for row in index.rows():
+        sides.setdefault(row.cluster, set()).add(row.split)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+def test_bids(tmp_path: Path) -> None:
+    lines = ["participant_id\tage\tdx\tgroup\tsite"]
+    for n in range(5):
+        nifti(tmp_path / f"sub-{n:02d}" / "ses-1" / "anat" / f"sub-{n:02d}_ses-1_T1w.nii.gz", n)
+        nifti(tmp_path / f"sub-{n:02d}" / "ses-1" / "func" / f"sub-{n:02d}_ses-1_bold.nii.gz", n)
+        lines.append(f"sub-{n:02d}\t40\t{'control' if n % 2 else 'glioma'}\tx\tberlin")
+    nifti(
+        tmp_path / "derivatives" / "lesions" / "sub-00" / "ses-1" / "anat" / "sub-00_label-lesion_mask.nii.gz",
+        1,
+        mask=True,
+    )
+    (tmp_path / "participants.tsv").write_text("\n".join([*lines, "sub-99\t1\tcontrol\tx\tberlin"]))
+    index = build_index([tmp_path])
+    rows = _by_name(index)
+    row = rows["sub-00/ses-1"]
+    assert (row.label, row.group, row.group_from, row.site) == ("glioma", "sub-00", "bids", "berlin")
+    assert row.mask is not None
+    assert rows["sub-01/ses-1"].normal is True
+    assert rows["sub-99"].excluded
+    assert any("column 'dx'" in note and "group" in note for note in index.notes)
+    assert any("5 scans outside anat" in note for note in index.notes)
+
+
+def test_bids_without_a_label_column_says_so(tmp_path: Path) -> None:
+    nifti(tmp_path / "sub-1" / "anat" / "sub-1_T1w.nii.gz", 1)
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\nsub-1\t4\n")
+    assert any("none of the columns" in note for note in build_index([tmp_path]).notes)
+    (tmp_path / "participants.tsv").write_text("id\tage\nsub-1\t4\n")
+    with pytest.raises(LabelError, match="no column participant_id"):
+        build_index([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("header", "of"),
+    [("study", lambda n: f"p{n}"), ("image", lambda n: f"p{n}.nii.gz"), ("group", lambda n: f"p{n}")],
+)
+def test_labels_are_joined(tmp_path: Path, header: str, of: Callable[[int], str]) -> None:
+    for n in range(4):
+        nifti(tmp_path / "d" / f"p{n}.nii.gz", n)
+    lines = [f"{of(n)},{'control' if n % 2 else 'sick'},s{n}" for n in range(3)]
+    (tmp_path / "l.csv").write_text("\n".join([f"{header},label,site", *lines, "stranger,sick,"]))
+    index = build_index([tmp_path / "d"], labels=tmp_path / "l.csv")
+    rows = _by_name(index)
+    assert [rows[f"p{n}"].label for n in range(4)] == ["sick", "control", "sick", None]
+    assert rows["p1"].site == "s1"
+    assert rows["p1"].normal is True
+    assert rows["p3"].normal is None
+    said = " ".join(index.notes)
+    assert "1 lines of l.csv are about no study" in said
+    assert "1 studies have no label" in said
+
+
+def test_labels_that_cannot_be_joined(tmp_path: Path) -> None:
+    _classes(tmp_path / "d", "a", "b")
+    labels = tmp_path / "l.csv"
+    for text, said in (
+        ("study,label\nx,a\n", "no line of"),
+        ("study,label\n0,a\n", "could be 'a/0' or 'b/0'"),
+        ("study,label\na/0,x\na/0,y\n", "lines 2 and 3 disagree"),
+        ("study,colour\na/0,x\n", "unknown column 'colour'"),
+        ("label\nx\n", "needs a column study or image or group"),
+    ):
+        labels.write_text(text)
+        with pytest.raises(LabelError, match=said):
+            build_index([tmp_path / "d"], labels=labels)
+
+
+def test_broken_files_are_rows_with_reasons(tmp_path: Path) -> None:
+    _classes(tmp_path, "a", "b")
+    (tmp_path / "a" / "torn.png").write_bytes((tmp_path / "a" / "0.png").read_bytes()[:300])
+    (tmp_path / "a" / "text.jpg").write_text("no picture")
+    Image.fromarray(np.zeros((1, 1), np.uint8)).save(tmp_path / "a" / "one.png")
+    (tmp_path / "a" / "empty.nii.gz").write_bytes(b"")
+    rows = _by_name(build_index([tmp_path]))
+    for name in ("torn", "text", "one", "empty"):
+        row = rows[f"a/{name}"]
+        assert row.excluded
+        assert row.reason
+        assert (row.split, row.cluster, row.label) == (None, -1, "a")
+        assert str(tmp_path) not in row.reason
+
+
+def test_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
+    _classes(tmp_path, "a", "b")
+    name = os.fsencode(tmp_path / "a") + b"/\xff.png"
+    try:
+        Path(os.fsdecode(name)).write_bytes((tmp_path / "a" / "0.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    index = build_index([tmp_path])
+    (row,) = (row for row in index.all_rows() if row.excluded)
+    assert "not UTF-8" in (row.reason or "")
+    index.save(tmp_path / "i.parquet")
+
+
+def test_files_whose_names_differ_by_suffix_alone(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "1.png", 1)
+    picture(tmp_path / "a" / "1.jpg", 2)
+    picture(tmp_path / "normal" / "1.jpg", 3)
+    names = {row.study for row in build_index([tmp_path]).rows()}
+    assert len(names) == 3
+    assert "a/1.png" in names or "a/1.jpg" in names
+
+
+def test_nothing_to_index(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no scan in"):
+        build_index([tmp_path])
+    with pytest.raises(DataError, match="no data"):
+        build_index([])
+    with pytest.raises(DataError, match="does not exist"):
+        build_index([tmp_path / "none"])
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match="no folder, CSV"):
+        build_index([tmp_path / "notes.txt"])
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(DataError, match="none of the 1 studies can be used"):
+        build_index([tmp_path])
+
+
+def test_single_scans_and_progress(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    files = [picture(tmp_path / f"{n}.png", n) for n in range(3)]
+    index = build_index(files, progress=lambda what, done, total: seen.append((what, done, total)))
+    assert index.table.height == 3
+    assert seen[-1] == ("reading scans", 3, 3)
+
+
+def test_an_index_of_the_future_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "i.parquet").write_bytes(b"PAR1")
+    with pytest.raises(FormatError):
+        build_index([tmp_path / "i.parquet"])
+
+
+def test_the_same_data_give_the_same_index(tmp_path: Path) -> None:
+    _classes(tmp_path, "a", "b", "normal", each=8)
+    assert build_index([tmp_path]).table.equals(build_index([tmp_path]).table)
+
+
+def test_the_summary_tells_what_a_person_asks(tmp_path: Path) -> None:
+    _classes(tmp_path, "glioma", "normal")
+    (tmp_path / "glioma" / "torn.png").write_text("no picture")
+    text = summarise(build_index([tmp_path]))
+    for part in (
+        "8 studies of 8 patients, 1 excluded",
+        "glioma",
+        "validation",
+        "40 x 40",
+        "torn",
+        "Normal is 'normal'",
+    ):
+        assert part in text
+    assert len(max(text.splitlines(), key=len)) < 300

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from secondread.errors import LabelError
+from secondread.index.draft import Draft
+from secondread.index.sheet import read_images
+from tests.index.makers import nifti, picture
+
+
+def _csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "data.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def _read(folder: Path, text: str, encoding: str = "utf-8") -> list[Draft]:
+    return read_images(_csv(folder, text, encoding))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for n in range(3):
+        picture(tmp_path / f"{n}.png", n)
+        nifti(tmp_path / f"p1_{n}.nii.gz", n)
+    return tmp_path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_marks_and_line_ends(folder: Path, separator: str, encoding: str, end: str) -> None:
+    lines = [["Image ", "label", "group"], ["0.png", "näevus", "g 0"], [], ["1.png", "n/a", ""]]
+    drafts = _read(folder, end.join(separator.join(line) for line in lines) + end, encoding)
+    assert [(d.study, d.label, d.group, d.group_from) for d in drafts] == [
+        ("0", "näevus", "g 0", "csv"),
+        ("1", None, None, "study"),
+    ]
+    assert drafts[0].images == (folder / "0.png",)
+
+
+def test_only_the_image_is_mandatory(folder: Path) -> None:
+    assert len(_read(folder, "image\n0.png\n1.png\n")) == 2
+    with pytest.raises(LabelError, match="needs a column image; it has label"):
+        _read(folder, "label\na\n")
+
+
+def test_an_unknown_column_is_named_with_the_known(folder: Path) -> None:
+    with pytest.raises(LabelError, match="unknown column 'diagnosis'; known are image, label, mask"):
+        _read(folder, "image,diagnosis\n0.png,a\n")
+
+
+def test_a_missing_file_is_a_reason_and_all_missing_an_error(folder: Path) -> None:
+    drafts = _read(folder, "image,mask\n0.png,\nnone.png,\n1.png,none_mask.png\n,\n2.png,\n")
+    assert [d.reason for d in drafts] == [
+        None,
+        "the image none.png does not exist",
+        "the mask none_mask.png does not exist",
+        None,
+    ]
+    with pytest.raises(LabelError, match=r"no image of .* the first: the image x.png does not exist"):
+        _read(folder, "image\nx.png\ny.png\n")
+
+
+def test_a_line_without_image_is_a_reason(folder: Path) -> None:
+    drafts = _read(folder, "image,label\n0.png,a\n,b\n")
+    assert drafts[1].reason == "the line names no image"
+    assert drafts[1].origin == "data.csv, line 3"
+
+
+def test_volumes_of_one_study_are_its_contrasts(folder: Path) -> None:
+    drafts = _read(
+        folder,
+        "image,study,contrast,label,mask\n"
+        "p1_0.nii.gz,P,T1,glioma,\np1_1.nii.gz,P,flair,glioma,p1_2.nii.gz\n0.png,Q,,x,\n1.png,Q,,x,\n",
+    )
+    assert [d.study for d in drafts] == ["P", "Q/0", "Q/1"]
+    assert drafts[0].contrasts == ("t1", "flair")
+    assert drafts[0].mask == folder / "p1_2.nii.gz"
+    assert {d.group for d in drafts[1:]} == {"Q"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("label", "ab"), ("group", "ab"), ("site", "ab"), ("split", ["train", "test"])]
+)
+def test_one_study_says_one_thing(folder: Path, column: str, values: list[str]) -> None:
+    text = f"image,study,{column}\np1_0.nii.gz,P,{values[0]}\np1_1.nii.gz,P,{values[1]}\n"
+    with pytest.raises(LabelError, match=f"study 'P' has two {column}s, '{values[0]}' and '{values[1]}'"):
+        _read(folder, text)
+
+
+def test_unknown_split(folder: Path) -> None:
+    with pytest.raises(LabelError, match="line 2: unknown split 'fold1'"):
+        _read(folder, "image,split\n0.png,fold1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("image\n", "no line below"),
+        ("image,label\n0.png,a,b\n", "line 2 has 3 cells"),
+        ("image,label,label\n0.png,a,b\n", "column twice"),
+        ('image,label\n0.png,"a\n', "line 2: unexpected end"),
+    ],
+)
+def test_tables_that_are_none(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(LabelError, match=said):
+        _read(folder, text)
+
+
+def test_another_encoding_is_refused(folder: Path) -> None:
+    with pytest.raises(LabelError, match="not UTF-8"):
+        _read(folder, "image,label\n0.png,näevus\n", "latin-1")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from secondread.errors import ChecksumError, DataError, ResourceError, UnsupportedFormat, UsageError
+from secondread.store import Case, Feed, Store, layout
+from secondread.store.sealed import seal, unseal
+from secondread.store.store import Fetch
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x10
+    path.write_bytes(data)
+
+
+def shard(store: Store, number: int, kind: layout.Kind) -> Path:
+    return store.folder / layout.CASES / store.cases[number].block / layout.SHARD[kind]
+
+
+def test_a_part_is_the_part_of_the_whole(volumes: Store) -> None:
+    case = volumes.cases[0]
+    whole, whole_mask = volumes.read(case)
+    image, mask = volumes.read_patch(case, (1, 17, 3), (30, 4, 29))
+    assert whole_mask is not None
+    assert mask is not None
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, whole[:, 1:31, 17:21, 3:32])
+    np.testing.assert_array_equal(mask, whole_mask[1:31, 17:21, 3:32])
+
+
+@pytest.mark.parametrize(("start", "size"), [((-1, 0, 0), (4, 4, 4)), ((36, 0, 0), (4, 4, 4)), ((0, 0, 0), (4, 0, 4))])
+def test_a_part_outside_is_refused(volumes: Store, start: tuple[int, ...], size: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="glioma-1"):
+        volumes.read_patch(volumes.cases[0], start, size)
+
+
+def test_what_is_no_store(tmp_path: Path, volumes: Store) -> None:
+    with pytest.raises(DataError, match="no finished store"):
+        Store.open(tmp_path)
+    spec = volumes.folder / layout.SPEC
+    content = unseal(spec.read_bytes(), spec)
+    spec.write_bytes(seal({**content, "version": 99}))
+    with pytest.raises(UnsupportedFormat, match="version 99"):
+        Store.open(volumes.folder)
+
+
+def test_any_flip_in_the_spec_shows(volumes: Store) -> None:
+    spec = volumes.folder / layout.SPEC
+    good = spec.read_bytes()
+    for at in [*range(80), *random.Random(1).sample(range(len(good)), 60), len(good) - 2, len(good) - 1]:
+        flip(spec, at)
+        with pytest.raises(ChecksumError, match=re.escape("spec.json")):
+            Store.open(volumes.folder)
+        spec.write_bytes(good)
+    spec.write_bytes(good[: len(good) // 2])
+    with pytest.raises(ChecksumError):
+        Store.open(volumes.folder)
+
+
+def small_feed(store: Store, number: int) -> Feed:
+    return Feed(store, store.cases[number : number + 1], ("glioma",), patch=(16, 16, 16), batch=2, seed=0)
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [delete, truncate, empty])
+@pytest.mark.parametrize(("number", "kind", "study"), [(0, "image", "glioma-1"), (4, "mask", "unlabelled-1")])
+def test_a_shard_that_is_not_whole(
+    volumes: Store, harm: Callable[[Path], None], number: int, kind: layout.Kind, study: str
+) -> None:
+    harm(shard(volumes, number, kind))
+    for attempt in (
+        lambda: Store.open(volumes.folder),
+        lambda: volumes.read(volumes.cases[number]),
+        lambda: list(small_feed(volumes, number).epoch(0, 3)),
+        volumes.verify,
+    ):
+        with pytest.raises(ChecksumError, match=study):
+            attempt()
+    volumes.read(volumes.cases[1])
+
+
+def read_or_refuse(store: Store, case: Case) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None] | str:
+    try:
+        return store.read(case)
+    except ChecksumError as error:
+        return str(error)
+
+
+def test_a_flipped_byte_is_never_silent(volumes: Store) -> None:
+    """Wherever it falls, reading the study raises or gives the right voxels, and verify always tells."""
+    chance = random.Random(0)
+    case = volumes.cases[0]
+    truth = volumes.read(case)
+    raised = 0
+    for _ in range(60):
+        path = shard(volumes, 0, chance.choice(["image", "mask"]))
+        at = chance.randrange(path.stat().st_size)
+        flip(path, at)
+        store = Store.open(volumes.folder)
+        found = read_or_refuse(store, case)
+        if isinstance(found, str):
+            raised += "glioma-1" in found
+        else:
+            np.testing.assert_array_equal(found[0], truth[0])
+            assert truth[1] is not None
+            assert found[1] is not None
+            np.testing.assert_array_equal(found[1], truth[1])
+        with pytest.raises(ChecksumError, match="glioma-1"):
+            store.verify()
+        flip(path, at)
+    assert raised > 55
+    volumes.verify()
+
+
+def test_a_flip_in_a_block_of_pictures_names_the_picture(pictures: Store) -> None:
+    path = shard(pictures, 0, "image")
+    flip(path, 100)
+    store = Store.open(pictures.folder)
+    with pytest.raises(ChecksumError) as caught:
+        store.verify()
+    named = re.findall(r"'((?:cat|dog)-\d)'", str(caught.value))
+    assert len(named) == 1
+    broken = next(case for case in store.cases if case.study == named[0])
+    with pytest.raises(ChecksumError, match=named[0]):
+        store.read(broken)
+    for case in store.cases:
+        if case is not broken:
+            store.read(case)
+
+
+def test_a_fill_value_is_never_a_voxel(volumes: Store) -> None:
+    case = volumes.cases[0]
+    image = np.zeros((2, 3, 3, 3), np.int16)
+    mask = np.zeros((3, 3, 3), np.uint8)
+    Fetch(case, image, mask, []).result()
+    image[1, 2, 2, 2] = layout.IMAGE_FILL
+    with pytest.raises(ChecksumError, match=r"'glioma-1'.*image"):
+        Fetch(case, image, mask, []).result()
+    image[...] = 0
+    mask[0, 0, 0] = layout.MASK_FILL
+    with pytest.raises(ChecksumError, match=r"'glioma-1'.*mask"):
+        Fetch(case, image, mask, []).result()
+
+
+def test_running_out_is_no_damage(volumes: Store) -> None:
+    class Refused:
+        def result(self) -> None:
+            raise ValueError("PERMISSION_DENIED: Error opening local file")
+
+    with pytest.raises(ResourceError, match="glioma-1"):
+        Fetch(volumes.cases[0], np.zeros((1, 1, 1, 1), np.int16), None, [Refused()]).result()

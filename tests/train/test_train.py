@@ -1,0 +1,225 @@
+"""Training from an index to a model: it learns, it resumes to the same bits, it never leaves a broken checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from secondread.errors import ChecksumError, DataError, ResourceError, UsageError
+from secondread.index import Index
+from secondread.infer import load_model
+from secondread.train import loop, train
+from secondread.train.checkpoint import load_checkpoint, save_checkpoint
+from secondread.train.loop import new_state, schedule, spent
+from secondread.train.plan import Plan, make_plan
+
+QUICK = {"size": 48, "width": 8, "batch": 8}
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model" / "weights.safetensors").read_bytes()
+
+
+def test_it_learns_to_tell_shapes_apart(pictures: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 30, "learning_rate": 5e-3})
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in history] == list(range(1, 31))
+    assert history[-1]["train"]["loss"] < 0.7 * history[0]["train"]["loss"]
+    assert max(line["validation"]["accuracy"] for line in history) >= 0.75
+    assert sum(line["best"] for line in history) >= 1
+    assert load_model(tmp_path / "run").spec.categories == ("cross", "disc")
+
+
+def test_volumes_with_masks_and_normals_give_a_located_model(volumes: Index, tmp_path: Path) -> None:
+    train(volumes, tmp_path / "run", overrides={"epochs": 2, "samples": 8, "width": 8})
+    spec = load_model(tmp_path / "run").spec
+    assert spec.task.located
+    assert spec.normal == "normal"
+    assert spec.recipe.channels == ("t1", "flair")
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert {"loss", "accuracy", "dice"} <= history[-1]["validation"].keys()
+    assert "research aid" in (tmp_path / "run" / "model" / "CARD.md").read_text()
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    pictures: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = {**QUICK, "epochs": 4}
+    train(pictures, tmp_path / "whole", overrides=overrides)
+
+    class Killed(BaseException):
+        pass
+
+    kept = loop.save_checkpoint
+    calls = []
+
+    def die_after_the_second(folder: Path, state: loop.State) -> None:
+        kept(folder, state)
+        calls.append(folder)
+        if len(calls) == 2:
+            raise Killed
+
+    monkeypatch.setattr(loop, "save_checkpoint", die_after_the_second)
+    with pytest.raises(Killed):
+        train(pictures, tmp_path / "cut", overrides=overrides)
+    assert not (tmp_path / "cut" / "model").exists()
+    monkeypatch.undo()
+    train(None, tmp_path / "cut", resume=True)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_kill_nine_then_resume(tmp_path: Path) -> None:
+    from tests.train.conftest import draw_pictures
+
+    data = draw_pictures(tmp_path / "shapes")
+    command = [
+        sys.executable,
+        "-m",
+        "secondread.cli",
+        "train",
+        str(data),
+        "--size",
+        "48",
+        "--epochs",
+        "6",
+        "--batch",
+        "8",
+    ]
+    subprocess.run([*command, "-o", str(tmp_path / "whole")], check=True, capture_output=True)
+    process = subprocess.Popen([*command, "-o", str(tmp_path / "cut")], stderr=subprocess.DEVNULL)
+    latest = tmp_path / "cut" / "checkpoints" / "latest.json"
+    while not latest.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resume = [sys.executable, "-m", "secondread.cli", "train", "--resume", "-o", str(tmp_path / "cut")]
+    subprocess.run(resume, check=True, capture_output=True)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_run_is_not_overwritten(pictures: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    with pytest.raises(UsageError, match="--resume"):
+        train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    with pytest.raises(DataError, match="no run"):
+        train(None, tmp_path / "nothing", resume=True)
+
+
+def test_a_finished_run_resumes_to_itself(pictures: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    before = weights(tmp_path / "run")
+    train(None, tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == before
+
+
+def test_a_damaged_checkpoint_is_refused(pictures: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    (file,) = (tmp_path / "run" / "checkpoints").glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(ChecksumError):
+        train(None, tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(
+    pictures: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(pictures, QUICK)
+    state = new_state(plan, "cpu")
+    state.progress.epoch = 1
+    save_checkpoint(tmp_path, state)
+
+    def full(_: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    state.progress.epoch = 2
+    with pytest.raises(ResourceError, match="disk is full"):
+        save_checkpoint(tmp_path, state)
+    monkeypatch.undo()
+    again = new_state(plan, "cpu")
+    assert load_checkpoint(tmp_path, again)
+    assert again.progress.epoch == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-0001.safetensors", "latest.json"]
+
+
+def test_the_schedule_rises_falls_and_ends() -> None:
+    rates = [schedule(t / 100) for t in range(101)]
+    assert max(rates) == pytest.approx(1)
+    assert rates[0] < 0.1
+    assert rates[-1] < 0.02
+    assert rates.index(max(rates)) <= 5
+
+
+def test_whichever_budget_is_used_up_first_ends_the_run(pictures: Index) -> None:
+    plan = make_plan(pictures, {**QUICK, "minutes": 2, "epochs": 10})
+    assert spent(plan, 5, 0) == pytest.approx(0.5)
+    assert spent(plan, 0, 60) == pytest.approx(0.5, abs=0.03)
+    assert spent(plan, 0, 120) == 1
+    assert spent(plan, 10, 0) == 1
+
+
+def test_minutes_are_kept(pictures: Index, tmp_path: Path) -> None:
+    began = time.monotonic()
+    train(pictures, tmp_path / "run", overrides={**QUICK, "minutes": 0.1})
+    assert (tmp_path / "run" / "model" / "manifest.json").exists()
+    assert time.monotonic() - began < 40
+
+
+def test_a_plan_comes_back_as_it_was_saved(pictures: Index, tmp_path: Path) -> None:
+    plan = make_plan(pictures, {**QUICK, "optimizer": "rmsprop", "minutes": 3})
+    plan.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == plan
+    (tmp_path / "plan.json").write_text('{"task": 1}')
+    with pytest.raises(DataError, match="no plan"):
+        Plan.load(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "match"),
+    [
+        ({"optimizer": "newton"}, "rmsprop"),
+        ({"loss": "hinge"}, "dice-bce"),
+        ({"epochs": 0}, "above 0"),
+        ({"minutes": -1}, "above 0"),
+        ({"size": 8}, "below 32"),
+        ({"colour": "blue"}, "no colour"),
+        ({"batch": "many"}, "batch"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(pictures: Index, overrides: dict[str, object], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        make_plan(pictures, overrides)
+
+
+def test_the_plan_follows_the_data(pictures: Index, volumes: Index) -> None:
+    flat, solid = make_plan(pictures), make_plan(volumes)
+    assert flat.recipe.channels == ("red", "green", "blue")
+    assert flat.task.normal is None
+    assert not flat.network.decoder
+    assert flat.loss == "bce"
+    assert solid.recipe.spacing == (6.0, 6.0, 6.0)
+    assert solid.network.decoder
+    assert solid.loss == "dice-bce"
+    assert all(n % 16 == 0 for n in solid.patch)
+
+
+def test_a_contrast_that_one_class_lacks_is_left_out(volumes: Index) -> None:
+    rows = [
+        replace(row, images=row.images[:1], contrasts=row.contrasts[:1]) if row.normal else row
+        for row in volumes.rows()
+    ]
+    plan = make_plan(Index.of(rows, []))
+    assert plan.recipe.channels == ("t1",)
+    assert any("flair" in reason for reason in plan.reasons)
