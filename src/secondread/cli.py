@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secondread import __version__
-from secondread.console import Progress, answer, ending, say
+from secondread.console import Progress, answer, ending, figure_line, outcome_line, say
 
 if TYPE_CHECKING:
     from secondread.index import Index
@@ -29,7 +30,7 @@ Labels = Annotated[Path | None, typer.Option(help="CSV that joins labels to stud
 Normal = Annotated[
     list[str] | None, typer.Option(help="Name of a class that means 'nothing abnormal'; may be repeated.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn.", show_default="0")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn.", min=0, show_default="0")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML with any of the settings below.")]
 Optimizer = Annotated[str | None, typer.Option(help="adamw, adam, rmsprop, sgd or rprop.", show_default="adamw")]
@@ -61,9 +62,9 @@ def demo(
     minutes: Annotated[float, typer.Option(help="Budget of training.")] = 6.0,
 ) -> None:
     """The main job on simulated scans, no data needed; ends with the path of a report."""
-    from secondread.demo import run_demo
+    with ending("demo", "Run it again: what was finished until then is kept."), Progress() as progress:
+        from secondread.demo import run_demo
 
-    with ending("demo", "Run it again: what was simulated and packed is kept."), Progress() as progress:
         run_demo(out, studies=studies, minutes=minutes, progress=progress)
 
 
@@ -71,15 +72,15 @@ def demo(
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     studies: Annotated[int, typer.Option(help="How many.")] = 20,
-    seed: Annotated[int, typer.Option(help="Same seed, same scans.")] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, same scans.", min=0)] = 0,
     spacing: Annotated[float, typer.Option(help="mm between voxels.")] = 2.0,
     contrast: Annotated[list[str] | None, typer.Option(help="t1, t1c, t2, flair or pd; may be repeated.")] = None,
     normal: Annotated[float, typer.Option(help="Share of studies without a lesion.")] = 0.5,
 ) -> None:
     """Write labelled head scans with lesions and their masks, as NIfTI with a labels.csv."""
-    from secondread.simulate import Settings, write_studies
-
     with ending("simulate", "Run it again to finish."), Progress() as progress:
+        from secondread.simulate import Settings, write_studies
+
         contrasts = tuple(contrast) if contrast else Settings().contrasts
         settings = Settings(spacing=spacing, normal=normal, contrasts=contrasts)
         say(f"wrote {write_studies(out, studies, seed, settings, progress)}")
@@ -96,9 +97,12 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Find every study, its label, patient and near-duplicates; freeze the split; say what was found."""
-    from secondread.index import summarise
+    with ending("index", "Nothing was written; run it again."):
+        from secondread.errors import writing
+        from secondread.index import summarise
 
-    with ending("index"):
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
         with Progress() as progress:
             table = _index(data, labels, normal, seed, progress, repair=repair)
             table.save(out)
@@ -111,22 +115,26 @@ def index(
 
 @app.command()
 def pack(
-    data: Data,
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    data: Annotated[list[Path] | None, typer.Argument(help="As for index; not needed with --verify.")] = None,
+    *,
+    store: Annotated[Path, typer.Argument(help="Folder of the store.", show_default=False)],
     verify: Annotated[bool, typer.Option(help="Check every byte of an existing store instead of packing.")] = False,
     size: Size = None,
     spacing: Spacing = None,
 ) -> None:
     """Bring every study to the grid that training reads, chunked and checksummed; resumable."""
-    from secondread.store import Store
-    from secondread.store import pack as pack_rows
-    from secondread.train import make_plan
-
     with ending("pack", "Run it again to go on: finished studies are kept."):
+        from secondread.errors import UsageError
+        from secondread.store import Store
+        from secondread.store import pack as pack_rows
+        from secondread.train import make_plan
+
         if verify:
             Store.open(store).verify()
             say(f"{store}: every byte is as it was written")
             return
+        if not data:
+            raise UsageError("name the data to pack and then the folder of the store: secondread pack DATA STORE")
         with Progress() as progress:
             table = _index(data, None, None, None, progress)
             plan = make_plan(table, {"size": size, "spacing": spacing}, device=_device("auto"))
@@ -157,23 +165,26 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model on DATA: index, plan, pack, fit, write RUN/model."""
-    from secondread.config import settings
-    from secondread.errors import UsageError
-    from secondread.train import train as train_run
-
     flags = {
         "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
         "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "memory_mib": memory_mib,
     }  # fmt: skip
-    with ending("train", f"Go on with: secondread train -o {out} --resume"), Progress() as progress:
+    with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
+        from secondread.config import settings
+        from secondread.errors import UsageError
+        from secondread.train import refuse_existing
+        from secondread.train import train as train_run
+
         if not data and not resume:
             raise UsageError("name the data to train on, or --resume to go on with a run")
-        table = None if resume or not data else _index(data, labels, normal, seed, progress)
-        overrides = {} if resume else settings(flags, plan)
-        model = train_run(
-            table, out, overrides=overrides, resume=resume, device=_device(device), progress=progress, say=say
-        )
-        say(f"model: {model}\njudge it: secondread evaluate {out} -o {out / 'evaluation'}")
+        overrides: dict[str, Any] = {} if resume else settings(flags, plan)
+        chosen = _device(device)
+        table = None
+        if data and not resume:
+            refuse_existing(out)
+            table = _index(data, labels, normal, overrides.get("seed"), progress)
+        model = train_run(table, out, overrides=overrides, resume=resume, device=chosen, progress=progress, say=say)
+        say(f"{outcome_line(out)}\nmodel: {model}\njudge it: secondread evaluate {quote(str(out))}")
 
 
 @app.command()
@@ -189,19 +200,20 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a run on studies it never learned from: metrics.json and report.html."""
-    import json
-
-    from secondread.evaluate import evaluate as judge
-    from secondread.infer import load_model
-
     out = out or run / "evaluation"
-    with ending("evaluate"):
+    with ending("evaluate", "Run it again."):
+        import json
+
+        from secondread.evaluate import evaluate as judge
+        from secondread.infer import load_model
+
+        reader = load_model(run, _device(device))
         with Progress() as progress:
             table = _index(data, labels, normal, None, progress) if data else None
-            report = judge(run, out, index=table, reader=load_model(run, _device(device)), progress=progress)
+            report = judge(run, out, index=table, reader=reader, progress=progress)
         metrics = json.loads((out / "metrics.json").read_text())
         for name, figure in metrics["metrics"].items():
-            say(f"  {name:<34} {_figure(figure)}")
+            say(f"  {name:<34} {figure_line(figure)}")
         say(f"report: {report}")
         if as_json:
             answer(metrics | {"report": str(report)})
@@ -227,20 +239,20 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train the same plan with several optimizers and put their curves side by side."""
-    from secondread.compare import compare_optimizers
-    from secondread.config import settings
-
     flags = {
         "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "size": size, "spacing": spacing,
         "seed": seed,
     }  # fmt: skip
     names = [name.strip() for name in optimizer.split(",") if name.strip()]
     with ending("compare", "Run it again to go on: finished runs are kept."):
+        from secondread.compare import check_names, compare_optimizers
+        from secondread.config import settings
+
+        check_names(names)
+        overrides, chosen = settings(flags, plan), _device(device)
         with Progress() as progress:
-            table = _index(data, None, normal, seed, progress)
-            report = compare_optimizers(
-                table, names, settings(flags, plan), out, device=_device(device), progress=progress, say=say
-            )
+            table = _index(data, None, normal, overrides.get("seed"), progress)
+            report = compare_optimizers(table, names, overrides, out, device=chosen, progress=progress, say=say)
         say(f"report: {report}")
         if as_json:
             import json
@@ -260,10 +272,10 @@ def read(
     as_json: Json = False,
 ) -> None:
     """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
-    from secondread.index import studies_in
-    from secondread.infer import Scan, load_model, read_all
-
     with ending("read", f"What was read until then is in {out}."):
+        from secondread.index import studies_in
+        from secondread.infer import Scan, load_model, read_all
+
         reader = load_model(model, _device(device))
         with Progress() as progress:
             studies = studies_in(scans, progress)
@@ -284,9 +296,9 @@ def export(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the bundle.")] = Path("bundle"),
 ) -> None:
     """Write a model as a bundle with ONNX beside the weights; refused if the two do not agree."""
-    from secondread.infer.export import export_bundle
+    with ending("export", "Run it again."):
+        from secondread.infer.export import export_bundle
 
-    with ending("export"):
         say(f"wrote {export_bundle(run, out)}")
 
 
@@ -304,18 +316,19 @@ def serve(
         from secondread.infer import load_model
         from secondread.serve import run as serve_run
 
+        reader = load_model(model, _device(device))
         say(f"serving on http://{host}:{port} (Ctrl-C ends it)")
-        serve_run(load_model(model, _device(device)), host, port)
+        serve_run(reader, host, port)
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is installed, which device there is, what is slow, and what to do about it."""
-    from dataclasses import asdict
-
-    from secondread.doctor import examine, render
-
     with ending("doctor"):
+        from dataclasses import asdict
+
+        from secondread.doctor import examine, render
+
         checks = examine()
         if as_json:
             answer({"checks": [asdict(check) for check in checks]})
@@ -332,14 +345,16 @@ def _index(
     data: list[Path],
     labels: Path | None,
     normal: list[str] | None,
-    seed: int | None,
+    seed: Any,
     progress: Progress,
     *,
     repair: bool = False,
 ) -> Index:
+    from secondread.config import whole_number
     from secondread.index import build_index
 
-    return build_index(data, labels=labels, normal=normal or (), seed=seed or 0, progress=progress, repair=repair)
+    number = whole_number("seed", seed or 0)
+    return build_index(data, labels=labels, normal=normal or (), seed=number, progress=progress, repair=repair)
 
 
 def _device(name: str) -> str:
@@ -354,13 +369,10 @@ def _device(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _figure(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
-        return "-"
-    if figure["low"] is None:
-        return f"{figure['value']:.3f} (one group: no interval)"
-    interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
-    return f"{figure['value']:.3f} ({interval}; {figure['n']} studies, {figure['groups']} groups)"
+def _how_to_go_on(run: Path) -> str:
+    if (run / "plan.json").exists():
+        return f"Go on with: secondread train -o {quote(str(run))} --resume"
+    return "Nothing was written yet; run it again."
 
 
 def _say_excluded(excluded: list[tuple[str, str]]) -> None:

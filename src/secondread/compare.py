@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondread.errors import UsageError
 from secondread.evaluate import compare_report
+from secondread.index import require_learnable
 from secondread.train import OPTIMIZERS, make_plan, pack_for, train
 
 if TYPE_CHECKING:
@@ -30,12 +31,10 @@ def compare_optimizers(
         the path of the report.
 
     Raises:
-        UsageError: an unknown name, or fewer than two.
+        UsageError, DataError: as :func:`check_names` and :func:`secondread.train.train`.
     """
-    if unknown := [name for name in names if name not in OPTIMIZERS]:
-        raise UsageError(f"no optimizer called {', '.join(unknown)}; there are {', '.join(OPTIMIZERS)}")
-    if len(set(names)) < 2:
-        raise UsageError("name at least two optimizers to compare, with a comma between")
+    check_names(names)
+    require_learnable(index)
     store = pack_for(index, make_plan(index, overrides, device=device), out / "store", progress)
     runs = {name: out / name for name in dict.fromkeys(names)}
     for name, run in runs.items():
@@ -47,3 +46,11 @@ def compare_optimizers(
         resume = (run / "plan.json").exists()
         train(index, run, overrides=chosen, store=store, resume=resume, device=device, progress=progress)
     return compare_report(runs, out)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise UsageError for an unknown optimizer, or fewer than two."""
+    if unknown := [name for name in names if name not in OPTIMIZERS]:
+        raise UsageError(f"no optimizer called {', '.join(unknown)}; there are {', '.join(OPTIMIZERS)}")
+    if len(set(names)) < 2:
+        raise UsageError("name at least two optimizers to compare, with a comma between")

@@ -22,13 +22,28 @@ def settings(flags: Mapping[str, Any], yaml_file: Path | None = None) -> dict[st
     environment = {
         known[key.removeprefix(PREFIX)]: value
         for key, value in os.environ.items()
-        if key.startswith(PREFIX) and key.removeprefix(PREFIX) in known
+        if value and key.startswith(PREFIX) and key.removeprefix(PREFIX) in known
     }
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
     personal = Path(home) / "secondread" / "plan.yaml"
     merged = (_yaml(personal) if personal.is_file() else {}) | environment
     merged |= _yaml(yaml_file) if yaml_file else {}
     return merged | {name: value for name, value in flags.items() if value is not None}
+
+
+def whole_number(name: str, value: Any) -> int:
+    """``value`` of the setting ``name``, 0 or more, whether a flag, a file or the environment gave it.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    try:
+        number = int(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} must be a whole number, got {value!r}") from error
+    if number < 0:
+        raise UsageError(f"{name} must be 0 or more, got {number}")
+    return number
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from secondread.errors import ResourceError, SecondreadError
@@ -46,14 +46,15 @@ class Progress:
         stage = what.split(",")[0].rstrip("0123456789 ")
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._began, self._last_line = stage, now, 0.0
+            self._stage, self._began, self._last_line = stage, now, now
             self._bar.reset(self._task)
         if self._console.is_terminal:
             self._bar.update(self._task, description=what, completed=done, total=total, visible=True)
         elif now - self._last_line > LINE_EVERY_SECONDS or done >= total > 0:
             self._last_line = now
             left = (now - self._began) * (total - done) / done if done else 0.0
-            sys.stderr.write(f"{what}: {100 * done // max(1, total)} %{_left(left)}\n")
+            share = f": {100 * done // total} %{_left(left)}" if total > 0 else ""
+            sys.stderr.write(f"{what}{share}\n")
             sys.stderr.flush()
 
     def __enter__(self) -> Progress:
@@ -62,14 +63,15 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
 
 @contextmanager
-def ending(verb: str, hint: str = "") -> Iterator[None]:
+def ending(verb: str, hint: str | Callable[[], str] = "") -> Iterator[None]:
     """Turn whatever stops ``verb`` into a message on stderr and its exit code.
 
-    ``hint`` is added after Ctrl-C: what to do to go on.
+    ``hint`` is added after Ctrl-C: what to do to go on. A function is asked then, and not before.
     """
     try:
         yield
@@ -77,11 +79,14 @@ def ending(verb: str, hint: str = "") -> Iterator[None]:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", ()))
         _fail(f"{error}{notes}", error.exit_code)
     except KeyboardInterrupt:
-        _fail(f"{verb} was interrupted. {hint}".rstrip(), INTERRUPTED)
+        _fail(f"{verb} was interrupted. {hint() if callable(hint) else hint}".rstrip(), INTERRUPTED)
     except MemoryError:
-        _fail(f"{verb} ran out of memory: a smaller batch (--batch) or a coarser grid (--spacing) needs less", 5)
+        _fail(
+            f"{verb} ran out of memory: a smaller batch (--batch) or a coarser grid (--spacing) needs less",
+            ResourceError.exit_code,
+        )
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.strerror is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{verb}: {error.strerror}{where}", ResourceError.exit_code)
@@ -97,6 +102,25 @@ def answer(value: Any) -> None:
     """One JSON object on stdout, and nothing else there."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def figure_line(figure: dict[str, Any]) -> str:
+    """A figure of ``metrics.json`` with its interval."""
+    if figure["value"] is None:
+        return "-"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f} (one group: no interval)"
+    interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
+    return f"{figure['value']:.3f} ({interval}; {figure['n']} studies, {figure['groups']} groups)"
+
+
+def outcome_line(run: Path) -> str:
+    """What the run's best epoch reached, from ``history.jsonl``."""
+    lines = (run / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    history = [json.loads(line) for line in lines]
+    best = [line for line in history if line["best"]][-1]
+    figures = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in best["validation"].items())
+    return f"best epoch {best['epoch']} of {len(history)}, on the validation split: {figures}"
 
 
 def _fail(message: str, code: int) -> None:

@@ -112,6 +112,15 @@ _RESOURCE_ERRNOS = {
     errno.EROFS: "the file system is read-only",
     errno.EMFILE: "too many open files",
     errno.ENOMEM: "out of memory",
+    errno.EFBIG: "the file is larger than the limit here",
+    errno.EIO: "the disk does not answer as it should",
+}
+
+_NAMING_ERRNOS = {
+    errno.ENOTDIR: "a file stands where a folder is needed; name another place",
+    errno.EEXIST: "a file stands where a folder is needed; name another place",
+    errno.EISDIR: "it is a folder, and a file is to be written; name another place",
+    errno.ENAMETOOLONG: "the name is too long; name another place",
 }
 
 
@@ -127,14 +136,17 @@ def locating(what: str) -> Iterator[None]:
 
 @contextmanager
 def writing(what: object) -> Iterator[None]:
-    """Turn an OSError about space, permission or memory while writing ``what`` into a :class:`ResourceError`."""
+    """Turn an OSError while writing ``what`` into a :class:`ResourceError` where space, permission or memory ran out,
+    into a :class:`UsageError` where nothing can be written under that name."""
     try:
         yield
     except OSError as error:
-        reason = _RESOURCE_ERRNOS.get(error.errno or 0)
-        if reason is None:
-            raise
-        raise ResourceError(f"cannot write {what}: {reason}") from error
+        number = error.errno or 0
+        if reason := _RESOURCE_ERRNOS.get(number):
+            raise ResourceError(f"cannot write {what}: {reason}") from error
+        if reason := _NAMING_ERRNOS.get(number):
+            raise UsageError(f"cannot write {what}: {reason}") from error
+        raise
 
 
 __all__ = [

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no annotations
+from threadpoolctl import threadpool_limits
 
 from secondread.simulate import Settings
 

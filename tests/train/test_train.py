@@ -17,7 +17,7 @@ from secondread.errors import ChecksumError, DataError, ResourceError, UsageErro
 from secondread.index import Index
 from secondread.infer import load_model
 from secondread.train import loop, train
-from secondread.train.checkpoint import load_checkpoint, save_checkpoint
+from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
 from secondread.train.loop import new_state, schedule, spent
 from secondread.train.plan import Plan, make_plan
 
@@ -58,11 +58,10 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     class Killed(BaseException):
         pass
 
-    kept = loop.save_checkpoint
     calls = []
 
-    def die_after_the_second(folder: Path, state: loop.State) -> None:
-        kept(folder, state)
+    def die_after_the_second(folder: Path, state: State) -> None:
+        save_checkpoint(folder, state)
         calls.append(folder)
         if len(calls) == 2:
             raise Killed

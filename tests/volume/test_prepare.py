@@ -196,8 +196,19 @@ def test_resampling_keeps_a_constant(n: int, m: int, start: float, step: float) 
 
 
 def test_resampling_keeps_a_ramp_and_does_nothing_at_step_one() -> None:
-    np.testing.assert_array_equal(axis_matrix(7, 7, 0, 1), np.eye(7, dtype=np.float32))
+    np.testing.assert_array_equal(axis_matrix(7, 7, 0, 1).toarray(), np.eye(7, dtype=np.float32))
     ramp = np.arange(40, dtype=np.float32)
     for step in (0.5, 2.0, 3.3):
         m = int(30 / step)
         np.testing.assert_allclose(axis_matrix(40, m, 5, step) @ ramp, 5 + (np.arange(m) + 0.5) * step - 0.5, atol=0.05)
+
+
+def test_there_is_no_evidence_outside_the_prepared_grid() -> None:
+    # The bright box is the foreground; around it lies air that the network never sees.
+    voxels = np.zeros((30, 30, 30), np.float32)
+    voxels[10:20, 10:20, 10:20] = np.random.default_rng(0).uniform(50, 100, (10, 10, 10))
+    scan = Volume(Geometry((30, 30, 30), np.eye(4)), voxels)
+    frame = prepare(Study("s", {"t1": scan}), Recipe(("t1",), spacing=(2.0, 2.0, 2.0))).frame
+    back = frame.to_scan(np.ones(frame.size, np.float32))
+    assert (back[10:20, 10:20, 10:20] > 0.99).all()
+    assert back.sum() == 1000

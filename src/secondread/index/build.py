@@ -130,6 +130,8 @@ def _mark_normal(rows: Sequence[Row], named: Sequence[str]) -> tuple[list[Row], 
     classes = [label for label in labels if is_normal(label, named)]
     if not classes:
         said = "No class is normal, so that the task is to tell the category" if labels else "There are no labels"
+        if len(labels) == 1:
+            said = f"Every label is {labels[0]!r}: without a second class or masks there is nothing to tell apart"
         return [replace(row, normal=None) for row in rows], [f"{said}."]
     marked = [replace(row, normal=None if row.label is None else row.label in classes) for row in rows]
     return marked, [f"Normal is {', '.join(repr(label) for label in classes)}."]

@@ -80,9 +80,8 @@ def _shrink(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=256)
 def _shrinking(n: int) -> csr_array:
-    """Weights (SIDE, n) that shrink n cells to SIDE. Sparse: a dense product would start as many threads as there are
-    cores in each of the threads that read files."""
-    return csr_array(axis_matrix(n, SIDE, 0.0, n / SIDE))
+    """Weights (SIDE, n) that shrink n cells to SIDE."""
+    return axis_matrix(n, SIDE, 0.0, n / SIDE)
 
 
 def sha256_of(files: Iterable[Path]) -> tuple[str, int]:

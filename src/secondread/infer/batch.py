@@ -101,6 +101,8 @@ def _save(outcome: Outcome, out: Path) -> None:
         write_bytes(out / "findings.json", _json(outcome.findings))
         if outcome.errors:
             write_bytes(out / "errors.json", _json(outcome.errors))
+        else:
+            (out / "errors.json").unlink(missing_ok=True)  # of an earlier call
 
 
 def _json(value: Any) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,8 @@ def export_bundle(model: Path, out: Path) -> Path:
     if out.resolve() == source.resolve():
         raise UsageError(f"{out} is the model itself: name another folder")
     spec, network, _ = open_model(source)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     content = _onnx(network, spec)
     _check_parity(network, spec, content)
     save_model(out, spec, network.state_dict(), (source / "CARD.md").read_text())
@@ -68,7 +72,7 @@ def _onnx(network: SecondReader, spec: ModelSpec) -> bytes:
     except ImportError as error:
         raise UsageError("export needs more packages: pip install 'secondread[export]'") from error
     example = torch.zeros(1, spec.network.channels, *spec.patch)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
             _Plain(network).eval(),
@@ -81,6 +85,24 @@ def _onnx(network: SecondReader, spec: ModelSpec) -> bytes:
             verbose=False,
         )
         return path.read_bytes()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what torch's exporter says to its own developers; errors still come through."""
+    import logging
+    import warnings
+
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_parity(network: SecondReader, spec: ModelSpec, content: bytes) -> None:

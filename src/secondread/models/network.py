@@ -32,7 +32,7 @@ class NetworkSpec:
         channels: C.
         categories: K.
         width: features of the first stage; doubles at each.
-        stem: 1 or 2, how far the first convolution shrinks the input. 2 costs a fourth (2D) or an eighth (3D).
+        stem: 1, 2 or 4, how far the first convolutions shrink the input; evidence has that resolution.
         decoder: whether evidence comes at the stem's resolution (masks teach it) or at the encoder's end (classifier).
         dropout: on the pooled features.
     """
@@ -109,16 +109,15 @@ class SegResNetBackbone(Backbone):
         super().__init__()
         from monai.networks.nets.segresnet import SegResNet
 
-        down = (1, 2, 2, 4) if spec.dimensions == 2 else (1, 2, 2, 2)
         conv: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv2d if spec.dimensions == 2 else nn.Conv3d
-        self.stem = conv(spec.channels, spec.width, 3, stride=spec.stem, padding=1) if spec.stem > 1 else nn.Identity()
+        self.stem = _stem(conv, spec)
         self.body = SegResNet(
             spatial_dims=spec.dimensions,
             init_filters=spec.width,
             in_channels=spec.width if spec.stem > 1 else spec.channels,
             out_channels=spec.width,
             norm=("GROUP", {"num_groups": 8}),
-            blocks_down=down,
+            blocks_down=(1, 2, 2, 2),
             blocks_up=(1, 1, 1),
         )
         self.decoder = spec.decoder
@@ -193,6 +192,20 @@ BACKBONES: dict[str, Callable[[NetworkSpec], Backbone]] = {
 def build(spec: NetworkSpec) -> SecondReader:
     """The network of ``spec``, freshly initialised from torch's current seed. Raises UsageError for unknown names."""
     return SecondReader(spec)
+
+
+def _stem(conv: type[nn.Conv2d] | type[nn.Conv3d], spec: NetworkSpec) -> nn.Module:
+    """Convolutions that halve the input until it is ``spec.stem`` times smaller."""
+    halvings = spec.stem.bit_length() - 1
+    if 2**halvings != spec.stem:
+        raise UsageError(f"a stem shrinks by 1, 2 or 4, got {spec.stem}")
+    layers: list[nn.Module] = []
+    features = spec.channels
+    for left in reversed(range(halvings)):
+        layers += [nn.ReLU()] if layers else []
+        layers += [conv(features, spec.width >> left, 3, stride=2, padding=1)]
+        features = spec.width >> left
+    return nn.Sequential(*layers)
 
 
 def _peak(evidence: Tensor) -> Tensor:

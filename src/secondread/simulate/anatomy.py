@@ -151,7 +151,7 @@ def _shrink(values: Floats, voxel: float) -> Floats:
     out = values
     for _ in range(3):
         n = out.shape[0]
-        out = np.tensordot(out, axis_matrix(n, int(n // voxel), 0.0, voxel), axes=(0, 1))
+        out = np.tensordot(out, axis_matrix(n, int(n // voxel), 0.0, voxel).toarray(), axes=(0, 1))
     return np.ascontiguousarray(out)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no annotations
+from threadpoolctl import threadpool_limits
 
 from secondread.errors import UsageError, writing
 from secondread.formats import write_mask, write_volume

@@ -71,19 +71,16 @@ def pack(
         The store. A study that could not be read or prepared is in ``Store.excluded``.
 
     Raises:
-        UsageError: two rows of one name, no rows, fewer than one job.
+        UsageError: two rows of one name, no rows, fewer than one job, a file where the folder is to be.
         DataError: every study had to be left out.
         ResourceError: disk, memory or permission ran out; call again to go on.
     """
     if jobs < 1:
         raise UsageError(f"packing needs at least one job, got {jobs}")
     _check_names(rows)
-    try:
-        with writing(folder):
-            (folder / layout.CASES).mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"a store is a folder, and {error.filename} is a file") from error
+    with writing(folder):
+        (folder / layout.CASES).mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
     work = list(_jobs(rows, recipe))
     packed: dict[str, _Packed] = {}
     done = 0

@@ -26,6 +26,7 @@ CPU_VOXELS = 400_000
 
 CUDA_VOXELS = 128**3
 PICTURE_SIDE = 160
+LARGE_PICTURE = 128
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
 
@@ -118,15 +119,21 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         raise DataError("pictures and volumes in one training set: train one model for each")
     reasons: list[str] = []
     task = _task(rows)
-    recipe, patch = _pictures(rows, given, reasons) if pictures.pop() else _volumes(rows, given, device, reasons)
-    flat = recipe.dimensions == 2
+    flat = pictures.pop()
+    if (stray := "spacing" if flat else "size") in given:
+        raise UsageError(
+            f"{stray} is for {'volumes' if flat else 'pictures'}, and these are {'pictures' if flat else 'volumes'}: "
+            f"give {'size' if flat else 'spacing'}, or neither"
+        )
+    recipe, patch = _pictures(rows, given, reasons) if flat else _volumes(rows, given, device, reasons)
     network = NetworkSpec(
         name="segresnet",
         dimensions=recipe.dimensions,
         channels=len(recipe.channels),
         categories=len(task.categories),
-        width=24 if flat else 16,
-        stem=2,
+        # A large picture is shrunk early: at equal time, twice the features learn more than twice the pixels.
+        width=32 if flat else 16,
+        stem=4 if flat and min(patch) >= LARGE_PICTURE else 2,
         decoder=task.located,
     )
     plan = Plan(
@@ -137,7 +144,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         batch=16 if flat else 2,
         samples=len(rows) if flat else max(len(rows), 40),
         loss="dice-bce" if task.located else "bce",
-        strength=Strength() if flat else Strength(rotation=12.0, zoom=0.15),
+        strength=Strength(rotation=20.0, zoom=0.2) if flat else Strength(rotation=12.0, zoom=0.15),
     )
     reasons.append(
         "masks teach where: encoder, decoder and Dice"
@@ -230,9 +237,11 @@ def _override(plan: Plan, given: dict[str, Any]) -> Plan:
         raise UsageError(f"no loss called {given['loss']!r}; there are {', '.join(LOSSES)}")
     optimizer = str(given.get("optimizer", plan.optimizer))
     given.setdefault("learning_rate", kind_of(optimizer).learning_rate)
-    for name in ("batch", "samples", "epochs", "minutes", "learning_rate"):
+    for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
         if name in given and not _number(name, given[name]) > 0:
             raise UsageError(f"{name} must be above 0, got {given[name]}")
+    if "seed" in given and not _number("seed", given["seed"]) >= 0:
+        raise UsageError(f"seed must be 0 or more, got {given['seed']}")
     if "minutes" in given and "epochs" not in given:
         given["epochs"] = None
     network = replace(plan.network, **{NETWORK_OVERRIDES[k]: given.pop(k) for k in NETWORK_OVERRIDES if k in given})
@@ -241,4 +250,6 @@ def _override(plan: Plan, given: dict[str, Any]) -> Plan:
         whole = asdict(replace(plan, network=network)) | given
         return TypeAdapter(Plan).validate_python(whole)
     except ValidationError as error:
-        raise UsageError(f"the plan does not fit: {error}") from error
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{name} does not fit the plan: {first['msg']}; got {first['input']!r}") from error

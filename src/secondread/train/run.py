@@ -11,13 +11,15 @@ from secondread import __version__
 from secondread.errors import DataError, UsageError, writing
 from secondread.index import Index, require_learnable
 from secondread.infer import ModelSpec, save_model
-from secondread.models import loss_for
+from secondread.models import build, loss_for
 from secondread.store import Case, Feed, Store, pack
 from secondread.train.card import card
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
 from secondread.train.plan import Plan, make_plan
 from secondread.train.validate import validate
+
+NO_VALIDATION = "no study is left for validation: at least two groups of each class are needed"
 
 
 def train(
@@ -45,21 +47,25 @@ def train(
         the folder of the finished model.
 
     Raises:
-        UsageError: the folder already holds a run, or holds none to resume.
+        UsageError: the folder already holds a run, or holds none to resume; a budget too small for one epoch.
         DataError, ConfoundedError, LeakError: the data do not allow it.
         ResourceError: disk or permission.
     """
     began = time.monotonic()
     plan_file, index_file = run / "plan.json", run / "index.parquet"
     if resume:
+        if not plan_file.exists():
+            raise UsageError(f"{run} holds no run to go on with: train without --resume")
         plan, index = Plan.load(plan_file), Index.load(index_file)
     else:
-        if plan_file.exists():
-            raise UsageError(f"{run} already holds a run: go on with --resume, or name another folder")
+        refuse_existing(run)
         if index is None:
             raise UsageError("nothing to train on")
         require_learnable(index)
+        if not index.rows("validation"):
+            raise DataError(NO_VALIDATION)
         plan = make_plan(index, overrides, device=device)
+        build(plan.network)  # refuses a network that cannot be before anything is written
         with writing(run):
             run.mkdir(parents=True, exist_ok=True)
             index.save(index_file)
@@ -73,7 +79,7 @@ def train(
             say(f"left out: {study}: {reason}")
     held = [case for case in store.cases if case.split == "validation"]
     if not held:
-        raise DataError("no study is left for validation: at least two groups of each class are needed")
+        raise DataError(NO_VALIDATION)
     feed = Feed(
         store,
         [case for case in store.cases if case.split == "train"],
@@ -84,7 +90,18 @@ def train(
         memory=plan.memory_mib << 20,
     )
     state = fit(plan, feed, held, run, device=device, spent_before=time.monotonic() - began, report=progress)
+    if not state.progress.history:
+        raise UsageError(
+            f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: remove {run}, and give "
+            f"more --minutes"
+        )
     return finish(plan, state, feed, held, run, device)
+
+
+def refuse_existing(run: Path) -> None:
+    """Raise UsageError where ``run`` holds a run already: before hours are spent on reading data for it."""
+    if (run / "plan.json").exists():
+        raise UsageError(f"{run} already holds a run: go on with --resume, or name another folder")
 
 
 def pack_for(index: Index, plan: Plan, folder: Path, progress: Report | None = None) -> Store:

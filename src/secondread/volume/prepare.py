@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
 
 from secondread.errors import DataError
 from secondread.volume.geometry import Geometry
@@ -87,11 +88,8 @@ class Frame:
         lead = values.ndim - len(self.size)
         out = values
         for axis, (n, start, step, m) in enumerate(self._axes()):
-            matrix = axis_matrix(m, n, -start / step, 1 / step)
-            centres = (np.arange(n) + 0.5 - start) / step
             # What the network has not seen has no evidence, whatever the last voxel beside it says.
-            matrix[(centres < 0) | (centres > m)] = 0
-            out = _along(lead + axis, matrix, out)
+            out = _along(lead + axis, axis_matrix(m, n, -start / step, 1 / step, beyond=False), out)
         flipped = tuple(lead + a for a, flip in enumerate(self.flips) if flip)
         out = np.flip(out, flipped) if flipped else out
         return np.ascontiguousarray(np.moveaxis(out, range(lead, out.ndim), [lead + o for o in self.order]))
@@ -189,11 +187,11 @@ def foreground(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
     return voxels > low + FOREGROUND_LEVEL * (high - low)
 
 
-def axis_matrix(n: int, m: int, start: float, step: float) -> NDArray[np.float32]:
-    """Weights that resample n samples to m: (m, n) float32, rows sum to 1.
+def axis_matrix(n: int, m: int, start: float, step: float, *, beyond: bool = True) -> csr_array:
+    """Weights that resample n samples to m: sparse (m, n) float32.
 
     Output sample t is centred at ``start + (t + 0.5) * step`` in input voxels (edge of the first voxel at 0), under a
-    triangle of half-width ``max(1, step)``.
+    triangle of half-width ``max(1, step)``. Rows sum to 1; without ``beyond``, those centred outside the input are 0.
     """
     centres = start + (np.arange(m) + 0.5) * step - 0.5
     radius = max(1.0, abs(step))
@@ -201,9 +199,12 @@ def axis_matrix(n: int, m: int, start: float, step: float) -> NDArray[np.float32
     taps = np.floor(centres)[:, None].astype(int) + np.arange(-reach, reach + 2)[None, :]
     weights = np.clip(1 - np.abs(taps - centres[:, None]) / radius, 0, None)
     weights /= weights.sum(axis=1, keepdims=True)
-    out = np.zeros((m, n))
-    np.add.at(out, (np.arange(m)[:, None], np.clip(taps, 0, n - 1)), weights)
-    return out.astype(np.float32)
+    if not beyond:
+        weights[(centres < -0.5) | (centres > n - 0.5)] = 0
+    rows = np.repeat(np.arange(m), taps.shape[1])
+    entries = (weights.ravel().astype(np.float32), (rows, np.clip(taps, 0, n - 1).ravel()))
+    # Entries of one voxel that several taps fall on are summed.
+    return coo_array(entries, shape=(m, n)).tocsr()
 
 
 def _prepare_picture(picture: Picture, recipe: Recipe) -> Prepared:
@@ -276,6 +277,7 @@ def _normalise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     return np.asarray(np.clip(out, -CLIP_Z, CLIP_Z), np.float32)
 
 
-def _along(axis: int, matrix: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    out: NDArray[np.float32] = np.moveaxis(np.tensordot(matrix, values, (1, axis)), 0, axis)
-    return out
+def _along(axis: int, matrix: csr_array, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    first = np.moveaxis(values, axis, 0)
+    out: NDArray[np.float32] = (matrix @ first.reshape(first.shape[0], -1)).reshape(-1, *first.shape[1:])
+    return np.moveaxis(out, 0, axis)

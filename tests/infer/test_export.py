@@ -1,0 +1,54 @@
+"""The bundle says what the model says, or is not written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from secondread.errors import RefusedError, UsageError
+from secondread.infer import ModelSpec, open_model, save_model
+from secondread.infer import export as room
+from secondread.infer.export import export_bundle
+from secondread.models import NetworkSpec, Task, build
+from secondread.volume import Recipe
+
+pytest.importorskip("onnxruntime", reason="the export extra is not installed")
+pytest.importorskip("onnxscript", reason="the export extra is not installed")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    spec = ModelSpec(
+        name="small",
+        version="0",
+        task=Task(("a", "b"), "normal", located=True),
+        network=NetworkSpec("segresnet", 2, 1, 2, width=8),
+        recipe=Recipe(("grey",), size=(64, 64)),
+        patch=(64, 64),
+    )
+    torch.manual_seed(0)
+    save_model(tmp_path / "model", spec, build(spec.network).state_dict(), "# card\n")
+    return tmp_path / "model"
+
+
+def test_a_bundle_is_a_model_with_onnx_beside(model: Path, tmp_path: Path) -> None:
+    out = export_bundle(model, tmp_path / "bundle")
+    assert "model.onnx" in json.loads((out / "manifest.json").read_text())
+    assert open_model(out)[2] == open_model(model)[2], "the bundle is the same model"
+
+
+def test_a_network_that_says_something_else_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "TOLERANCE", 0.0)
+    with pytest.raises(RefusedError, match="differs"):
+        export_bundle(model, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_model_is_not_exported_onto_itself(model: Path) -> None:
+    with pytest.raises(UsageError, match="another folder"):
+        export_bundle(model, model)

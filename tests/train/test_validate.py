@@ -1,0 +1,95 @@
+"""Metrics watched during training, and the thresholds that follow from validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from secondread.models import Output, Target, Task
+from secondread.train.validate import Tally, score
+
+TASK = Task(("a", "b"), "normal", located=True)
+
+
+def batch(presence: list[float], category: list[list[float]], abnormal: list[int], which: list[int]) -> Tally:
+    n = len(presence)
+    tally = Tally(TASK)
+    tally.add(
+        Output(torch.zeros(n, 2, 4, 4), torch.tensor(presence), torch.tensor(category)),
+        Target(
+            torch.tensor(abnormal), torch.tensor(which), torch.zeros(n, 4, 4, dtype=torch.uint8), torch.zeros(n).bool()
+        ),
+        1.0,
+    )
+    return tally
+
+
+def test_accuracy_is_over_all_classes() -> None:
+    # normal said normal; a said a; b said a; a said normal
+    tally = batch([-5, 5, 5, -5], [[0, 0], [3, 0], [3, 0], [3, 0]], [0, 1, 1, 1], [-1, 0, 1, 0])
+    assert tally.metrics()["accuracy"] == pytest.approx(0.5)
+    assert tally.metrics()["presence_auc"] == pytest.approx((1 + 1 + 0.5) / 3)
+
+
+def test_loss_is_weighed_by_batch_size() -> None:
+    tally = batch([0.0], [[0, 0]], [0], [-1])
+    tally.losses.append((4.0, 3))
+    assert tally.metrics()["loss"] == pytest.approx((1 + 12) / 4)
+
+
+def test_dice_counts_only_lesions() -> None:
+    tally = Tally(TASK)
+    evidence = torch.full((2, 2, 4, 4), -20.0)
+    evidence[0, 0, :2] = 20.0
+    masks = torch.zeros(2, 4, 4, dtype=torch.uint8)
+    masks[0, 1:3] = 1
+    known = torch.tensor([True, True])
+    tally.add(
+        Output(evidence, torch.zeros(2), torch.zeros(2, 2)),
+        Target(torch.tensor([1, 0]), torch.tensor([0, -1]), masks, known),
+        0.0,
+    )
+    assert tally.metrics()["dice"] == pytest.approx(0.5)
+
+
+def test_thresholds_leave_a_band_where_the_classes_cross() -> None:
+    rng = np.random.default_rng(0)
+    normal, abnormal = rng.normal(-1, 1, 200), rng.normal(1, 1, 200)
+    presence = [*normal.tolist(), *abnormal.tolist()]
+    tally = batch(presence, [[0.0, 0.0]] * 400, [0] * 200 + [1] * 200, [-1] * 400)
+    limits = tally.thresholds()
+    p = torch.tensor(presence).sigmoid().numpy()
+    assert np.mean(p[200:] < limits.presence_low) == pytest.approx(0.05, abs=0.01)
+    assert np.mean(p[:200] >= limits.presence_high) == pytest.approx(0.05, abs=0.01)
+    assert limits.presence_low < limits.presence_high
+
+
+def test_separated_classes_leave_no_band() -> None:
+    tally = batch([-4.0] * 10 + [4.0] * 10, [[0.0, 0.0]] * 20, [0] * 10 + [1] * 10, [-1] * 20)
+    limits = tally.thresholds()
+    assert limits.presence_low == limits.presence_high == pytest.approx(0.5, abs=0.01)
+
+
+def test_too_few_studies_fit_nothing() -> None:
+    limits = batch([-4.0, 4.0], [[9.0, 0.0]] * 2, [0, 1], [-1, 0]).thresholds()
+    assert (limits.presence_low, limits.presence_high, limits.temperature) == (0.5, 0.5, 1.0)
+
+
+def test_temperature_tempers_the_overconfident() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 300)
+    right = rng.random(300) < 0.75
+    said = np.where(right, truth, 1 - truth)
+    logits = [[8.0, 0.0] if guess == 0 else [0.0, 8.0] for guess in said]
+    temperature = batch([5.0] * 300, logits, [1] * 300, truth.tolist()).thresholds().temperature
+    confidence = torch.tensor([8.0 / temperature, 0.0]).softmax(0)[0].item()
+    assert temperature > 3
+    # The bound on the search keeps it from going all the way to 0.75.
+    assert 0.7 < confidence < 0.9
+
+
+def test_the_best_epoch_is_chosen_by_what_matters() -> None:
+    assert score({"loss": 2.0, "accuracy": 0.9}) > score({"loss": 0.1, "accuracy": 0.8})
+    assert score({"loss": 0.1, "accuracy": 0.9}) > score({"loss": 2.0, "accuracy": 0.9})
+    assert score({"loss": 0.1}) > score({"loss": 0.2})
