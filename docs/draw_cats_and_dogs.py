@@ -1,9 +1,9 @@
 """Draw cats and dogs: colour pictures to learn picture classification with, where no data set is at hand.
 
     python docs/draw_cats_and_dogs.py exercise                                     200 of each, and six new ones
-    python docs/draw_cats_and_dogs.py exercise/few --each 12 --validation 60       a given split, few to learn from
+    python docs/draw_cats_and_dogs.py few --each 12 --held 40                      a given split, few to learn from
 
-OUT/pictures holds a folder per class (below ``train`` and ``val`` with ``--validation``), OUT/new pictures of both
+OUT/pictures holds a folder per class (below ``train``, ``val`` and ``test`` with ``--held``), OUT/new pictures of both
 kinds with the answers in ``answers.csv``. Same seed, same pictures.
 
 Colour, size, pose, place, background, noise and JPEG quality are drawn in the same way for both kinds: only shape
@@ -28,6 +28,9 @@ Points = NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 KINDS = ("cat", "dog")
+NEW = 9
+"""Where the new pictures are drawn from; the parts of a split come before."""
+
 FURS = ((205, 133, 63), (120, 80, 50), (128, 128, 128), (232, 215, 185), (60, 55, 55), (225, 225, 222))
 OVERSAMPLING = 3
 """Lines are drawn this many times larger and shrunk, which smooths them."""
@@ -158,14 +161,14 @@ POSES: tuple[tuple[Callable[[str, Sketch, Generator, Colour], None], float], ...
     (profile, 1.5),
     (sitting, 2.2),
 )
-"""How to draw each pose (faces twice as often as the others), and how far it reaches from the middle in radii of the head."""
+"""How to draw each pose (faces twice as often as the others), and its reach from the middle in radii of the head."""
 
 
 def background(width: int, height: int, rng: Generator) -> Image.Image:
     """A slope between two colours with some shapes on it, as (height, width) RGB."""
     ends = rng.uniform(60, 210) + rng.uniform(-40, 40, (2, 3))
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     slope = np.clip(0.5 + (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle), 0, 1)[..., None]
     canvas = Image.fromarray((ends[0] * slope + ends[1] * (1 - slope)).astype(np.uint8))
     for _ in range(rng.integers(0, 4)):
@@ -199,12 +202,12 @@ def draw(kind: str, rng: Generator) -> Image.Image:
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-def write(folder: Path, kind: str, count: int, seed: int, stream: int, name: str) -> None:
-    """``count`` JPEGs of one kind. Each draws from a stream of its own: more pictures leave the first ones as they are."""
+def write(folder: Path, kind: str, count: int, seed: int, part: int) -> None:
+    """``count`` JPEGs of one kind. Each has a stream of its own: with more pictures the first stay as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        rng = np.random.default_rng([seed, stream, KINDS.index(kind), number])
-        draw(kind, rng).save(folder / f"{name}{number + 1:03d}.jpg", quality=int(rng.integers(65, 95)))
+        rng = np.random.default_rng([seed, part, KINDS.index(kind), number])
+        draw(kind, rng).save(folder / f"{kind}{number + 1:03d}.jpg", quality=int(rng.integers(65, 95)))
 
 
 def write_new(folder: Path, count: int, seed: int) -> None:
@@ -212,7 +215,7 @@ def write_new(folder: Path, count: int, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["picture,answer"]
     for number in range(count):
-        rng = np.random.default_rng([seed, 2, number])
+        rng = np.random.default_rng([seed, NEW, number])
         kind = KINDS[int(rng.integers(2))]
         draw(kind, rng).save(folder / f"{number + 1}.jpg", quality=90)
         rows.append(f"{number + 1}.jpg,{kind}s")
@@ -223,18 +226,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw cats and dogs to learn picture classification with.")
     parser.add_argument("out", type=Path, help="folder for pictures/ and new/")
     parser.add_argument("--each", type=int, default=200, help="pictures of each kind (default: 200)")
-    parser.add_argument("--validation", type=int, default=0, help="so many of each in a validation split of their own")
+    parser.add_argument("--held", type=int, default=0, help="so many of each in val/ and in test/ beside train/")
     parser.add_argument("--new", type=int, default=6, help="pictures without a label (default: 6)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     pictures = given.out / "pictures"
-    for kind in KINDS:
-        learn = pictures / "train" / f"{kind}s" if given.validation else pictures / f"{kind}s"
-        write(learn, kind, given.each, given.seed, 0, kind)
-        if given.validation:
-            write(pictures / "val" / f"{kind}s", kind, given.validation, given.seed, 1, f"{kind}-v")
+    parts = {"train": given.each, "val": given.held, "test": given.held} if given.held else {".": given.each}
+    for part, (folder, count) in enumerate(parts.items()):
+        for kind in KINDS:
+            write(pictures / folder / f"{kind}s", kind, count, given.seed, part)
     write_new(given.out / "new", given.new, given.seed)
-    print(f"drew {len(KINDS) * (given.each + given.validation)} pictures in {pictures}, {given.new} in {given.out / 'new'}")
+    print(f"drew {len(KINDS) * sum(parts.values())} pictures in {pictures}, {given.new} in {given.out / 'new'}")
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path("demo"),
-    studies: Annotated[int, typer.Option(help="Simulated studies to learn from and to be judged on.")] = 240,
-    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 6.0,
+    studies: Annotated[int, typer.Option(help="Simulated studies to learn from and to be judged on.")] = 320,
+    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 7.0,
 ) -> None:
     """The main job on simulated scans, no data needed; ends with the path of a report."""
     with ending("demo", "Run it again: what was finished until then is kept."), Progress() as progress:
@@ -274,16 +274,15 @@ def read(
     """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
     with ending("read", f"What was read until then is in {out}."):
         from secondread.index import studies_in
-        from secondread.infer import Scan, load_model, read_all
+        from secondread.infer import load_model, read_all
 
         reader = load_model(model, _device(device))
         with Progress() as progress:
             studies = studies_in(scans, progress)
-            wanted = [Scan(row.study, row.images, row.contrasts, row.reason) for row in studies]
-            outcome = read_all(reader, wanted, out, pictures=pictures, progress=progress)
+            outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)
         for error in outcome.errors:
             say(f"not read: {error['study']}: {error['error']}")
-        say(f"read {len(outcome.findings)} of {len(wanted)} studies into {out}")
+        say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}")
         if as_json:
             answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})
         if not outcome.findings:

@@ -56,7 +56,7 @@ def test_simulate(interrupted: Interrupt, tmp_path: Path, secondread: Secondread
     secondread(*words)
 
 
-@pytest.mark.parametrize("where", ["build.cluster", "build.inspect", "table._replace"])
+@pytest.mark.parametrize("where", ["build.cluster", "build.inspect", "table.write_whole"])
 def test_index(where: str, interrupted: Interrupt, shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
     words = ("index", shapes, "-o", tmp_path / "i.parquet")
     assert "run it again" in interrupted(f"secondread.index.{where}", 1, *words).err

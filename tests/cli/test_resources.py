@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from secondread.files import PARTIAL
+from secondread.infer import Reader, Reading
+from secondread.volume import Study
 from tests.cli.conftest import Disk, Secondread, unfinished
 
 
@@ -30,6 +33,7 @@ def test_a_full_disk(shapes: Path, picture_run: Path, disk: Disk, secondread: Se
         done = secondread(*words, code=5)
         assert "disk is full" in done.err
         assert str(disk.folder) in done.err
+        assert PARTIAL not in done.err, "the name that the user knows, not a temporary one"
     assert unfinished(disk.folder) == []
     left = [path for path in disk.folder.rglob("*") if path.is_file() and path.name != "filler"]
     assert [path for path in left if path.stat().st_size == 0] == []
@@ -54,18 +58,16 @@ def test_a_disk_that_fills_up_in_training_and_is_freed(shapes: Path, disk: Disk,
 def test_a_disk_that_fills_up_in_reading_keeps_what_was_read(
     shapes: Path, picture_run: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch, secondread: Secondread
 ) -> None:
-    from secondread.infer import batch
+    original, count = Reader.read, 0
 
-    original, count = batch.save_picture, 0
-
-    def filling(*arguments: object, **named: object) -> None:
+    def filling(reader: Reader, study: Study) -> Reading:
         nonlocal count
         count += 1
         if count == 3:
-            disk.fill(leave=1 << 15)
-        original(*arguments, **named)  # type: ignore[arg-type]
+            disk.fill(leave=8192)
+        return original(reader, study)
 
-    monkeypatch.setattr(batch, "save_picture", filling)
+    monkeypatch.setattr(Reader, "read", filling)
     out = disk.folder / "out"
     assert "disk is full" in secondread("read", picture_run, shapes / "dark", "-o", out, code=5).err
     assert len(json.loads((out / "findings.json").read_text())) == 2

@@ -15,6 +15,7 @@ from secondread.errors import SecondreadError, UsageError, writing
 from secondread.evaluate import plots
 from secondread.evaluate.curves import Epoch, Verdict, kept, read_history, series, verdict, watched
 from secondread.evaluate.intervals import wilson
+from secondread.files import write_whole
 
 PLAN_KEYS = ("optimizer", "learning_rate", "loss", "batch", "epochs", "minutes", "seed")
 METRICS = ("evaluation/metrics.json", "metrics.json")
@@ -66,7 +67,6 @@ def compare_report(runs: dict[str, Path], out: Path) -> Path:
         ResourceError: no space or permission for ``out``.
     """
     from secondread.evaluate.report import environment, versions
-    from secondread.infer import write_bytes
 
     if not runs:
         raise UsageError("there is no run to compare")
@@ -95,8 +95,8 @@ def compare_report(runs: dict[str, Path], out: Path) -> Path:
     )
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        write_bytes(out / "compare.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
-        write_bytes(out / "report.html", page.encode())
+        write_whole(out / "compare.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+        write_whole(out / "report.html", page.encode())
     return out / "report.html"
 
 

@@ -20,8 +20,8 @@ from secondread.evaluate.words import BASELINES, beaten_words
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from secondread.evaluate.evaluation import Evaluation
     from secondread.evaluate.gallery import Gallery
-    from secondread.evaluate.run import Evaluation
     from secondread.index import Row
 
 SPLITS = ("train", "validation", "test")

@@ -9,7 +9,6 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.errors import DataError, ResourceError, SecondreadError, UsageError, writing
-from secondread.evaluate import words
-from secondread.evaluate.audit import Audit, audit_shortcuts
+from secondread.evaluate.audit import audit_shortcuts
 from secondread.evaluate.baselines import majority
-from secondread.evaluate.curves import Verdict, read_history, verdict
-from secondread.evaluate.figures import Line, tabulate
+from secondread.evaluate.curves import read_history, verdict
+from secondread.evaluate.evaluation import Evaluation, Unread
+from secondread.evaluate.figures import tabulate
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.judged import Classes, Judged, judge
+from secondread.files import write_whole
 
 if TYPE_CHECKING:
     from secondread.index import Index, Row
@@ -43,64 +43,6 @@ class StudyReader(Protocol):
     def sha256(self) -> str: ...
 
     def read(self, study: Study) -> Reading: ...
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A study that could not be read, and why."""
-
-    study: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything a report tells of one run.
-
-    Attributes:
-        run: name of the run's folder.
-        origin: which studies were judged, in words.
-        leaks: why figures may be too good, in words; empty where no leak was found.
-        rows: all included rows of the index judged; ``excluded``: those it left out, with reasons.
-        command: what makes this evaluation again.
-    """
-
-    run: str
-    origin: str
-    model: dict[str, Any]
-    classes: Classes
-    judged: tuple[Judged, ...]
-    unread: tuple[Unread, ...]
-    lines: tuple[Line, ...]
-    majority: str | None
-    history: tuple[dict[str, Any], ...]
-    verdict: Verdict | None
-    audit: Audit
-    leaks: tuple[str, ...]
-    rows: tuple[Row, ...]
-    excluded: tuple[Unread, ...]
-    notes: tuple[str, ...]
-    plan: dict[str, Any]
-    index_sha256: str
-    command: str
-
-    @property
-    def counts(self) -> words.Counts:
-        return words.Counts(len(self.judged), len({j.group for j in self.judged}), len(self.unread))
-
-    @property
-    def headline(self) -> Line | None:
-        return words.headline_of(self.lines, self.classes.normal is not None, len(self.classes.categories))
-
-    @property
-    def summary(self) -> tuple[str, str, str]:
-        """The answer in three sentences."""
-        name = f"{self.model['name']} {self.model['version']}"
-        return (
-            words.what_was_judged(name, self.counts, self.origin),
-            words.headline_words(self.headline),
-            words.main_caveat(self.leaks, self.audit, self.verdict, self.counts, self.headline),
-        )
 
 
 def evaluate(
@@ -165,9 +107,9 @@ def evaluate(
         index_sha256=_fingerprint(data),
         command=f"secondread evaluate {run.name}{'' if index is None else ' --data DATA'} -o {out.name}",
     )
-    _write(out / "predictions.parquet", _predictions(result))
-    _write(out / "metrics.json", (json.dumps(to_json(result), indent=2, ensure_ascii=False) + "\n").encode())
-    _write(out / "report.html", render(result, gallery).encode())
+    write_whole(out / "predictions.parquet", _predictions(result))
+    write_whole(out / "metrics.json", (json.dumps(to_json(result), indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(out / "report.html", render(result, gallery).encode())
     return out / "report.html"
 
 
@@ -335,10 +277,3 @@ def _predictions(result: Evaluation) -> bytes:
     buffer = io.BytesIO()
     pl.DataFrame(columns).write_parquet(buffer)
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    from secondread.infer import write_bytes
-
-    with writing(path):
-        write_bytes(path, content)

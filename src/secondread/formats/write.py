@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable
+import io
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secondread.errors import MaskError, UnsupportedFormat, writing
+from secondread.files import write_whole
 from secondread.formats.header import suffix_of
 from secondread.volume import RAS_TO_LPS, Geometry, Mask, Volume
 
@@ -62,7 +61,9 @@ def write_picture_mask(labels: NDArray[np.uint8], path: Path | str) -> None:
         raise MaskError(f"a picture's mask is (row, column) uint8, got {labels.shape} {labels.dtype}")
     if path.suffix.lower() != ".png":
         raise UnsupportedFormat(f"{path}: a picture's mask is written as .png, which loses nothing")
-    _atomically(path, lambda file: Image.fromarray(labels).save(file, format="PNG"))
+    buffer = io.BytesIO()
+    Image.fromarray(labels).save(buffer, format="PNG")
+    _save(path, buffer.getvalue())
 
 
 def _write(geometry: Geometry, voxels: NDArray[Any], path: Path, *, label: bool) -> None:
@@ -80,7 +81,7 @@ def _write(geometry: Geometry, voxels: NDArray[Any], path: Path, *, label: bool)
                 f"{path}: cannot write {suffix or 'a file without suffix'}; .nii.gz, .nii, .nrrd, .mha"
             )
 
-    _atomically(path, lambda file: file.write(packed))
+    _save(path, packed)
 
 
 def _nifti(geometry: Geometry, voxels: NDArray[Any], path: Path, *, label: bool) -> bytes:
@@ -160,16 +161,7 @@ def _gzip(data: bytes) -> bytes:
     return bytes(igzip.compress(data, _COMPRESSION, mtime=0))  # no time in it: equal masks are equal files
 
 
-def _atomically(path: Path, save: Callable[[BinaryIO], object]) -> None:
+def _save(path: Path, content: bytes) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-        try:
-            with temporary.open("xb") as file:
-                save(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    write_whole(path, content)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
+from secondread.files import write_whole
 
 VERSION = 1
 """Of the columns and their meaning. A reader refuses versions that it does not know."""
@@ -136,7 +136,7 @@ class Index:
         if not path.parent.is_dir():
             raise DataError(f"cannot write {path}: the folder {path.parent} does not exist")
         with writing(path):
-            _replace(path, buffer.getvalue())
+            write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Index:
@@ -166,19 +166,6 @@ class Index:
                 f"{path} has the columns {', '.join(table.columns)}; an index has {', '.join(SCHEMA)}, in this order"
             )
         return cls(table, tuple(json.loads(metadata.get(NOTES_KEY, "[]"))))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _to_record(row: Row) -> dict[str, Any]:

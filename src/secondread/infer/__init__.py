@@ -4,7 +4,7 @@ from secondread.infer.batch import Outcome, Scan, read_all
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.predict import predict
 from secondread.infer.reader import Probabilities, Reader, Reading, decide, load_model, probabilities, voxel_probability
-from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model, write_bytes
+from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model
 
 __all__ = [
     "ModelSpec",
@@ -24,5 +24,4 @@ __all__ = [
     "save_model",
     "save_picture",
     "voxel_probability",
-    "write_bytes",
 ]

@@ -8,28 +8,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from secondread.errors import InputError, ResourceError, SecondreadError, writing
+from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.reader import Reader, Reading
-from secondread.infer.spec import write_bytes
 from secondread.volume import Mask, Study
 
 FLUSH_SECONDS = 5.0
 """``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
 
 
-@dataclass(frozen=True)
-class Scan:
-    """One study to read: its name, its files (or DICOM folders) and the contrast of each; ``reason`` if it is known
-    already that it cannot be read."""
+class Scan(Protocol):
+    """One study to read; a row of an index is one. ``reason`` if it is known already that it cannot be read."""
 
-    study: str
-    images: tuple[Path, ...]
-    contrasts: tuple[str, ...]
-    reason: str | None = None
+    @property
+    def study(self) -> str: ...
+    @property
+    def images(self) -> Sequence[Path]: ...
+    @property
+    def contrasts(self) -> Sequence[str]: ...
+    @property
+    def reason(self) -> str | None: ...
 
 
 @dataclass(eq=False)
@@ -98,9 +100,9 @@ def _write(study: Study, reading: Reading, out: Path, stem: str, pictures: bool)
 
 def _save(outcome: Outcome, out: Path) -> None:
     with writing(out / "findings.json"):
-        write_bytes(out / "findings.json", _json(outcome.findings))
+        write_whole(out / "findings.json", _json(outcome.findings))
         if outcome.errors:
-            write_bytes(out / "errors.json", _json(outcome.errors))
+            write_whole(out / "errors.json", _json(outcome.errors))
         else:
             (out / "errors.json").unlink(missing_ok=True)  # of an earlier call
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from secondread.errors import RefusedError, UsageError, writing
-from secondread.infer.spec import ModelSpec, open_model, save_model, write_bytes
+from secondread.files import write_whole
+from secondread.infer.spec import ModelSpec, open_model, save_model
 from secondread.models import SecondReader
 
 TOLERANCE = 1e-3
@@ -57,10 +58,10 @@ def export_bundle(model: Path, out: Path) -> Path:
     _check_parity(network, spec, content)
     save_model(out, spec, network.state_dict(), (source / "CARD.md").read_text())
     with writing(out):
-        write_bytes(out / "model.onnx", content)
+        write_whole(out / "model.onnx", content)
         manifest = json.loads((out / "manifest.json").read_text())
         manifest["model.onnx"] = hashlib.sha256(content).hexdigest()
-        write_bytes(out / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+        write_whole(out / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
     return out
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.files import write_whole
 from secondread.volume.prepare import FOREGROUND_SHARE, foreground
 
 if TYPE_CHECKING:
@@ -107,13 +108,9 @@ def save_picture(image: Image, path: Path) -> None:
     """Write a PNG under ``path``, whole or not at all. Raises ResourceError without space or permission."""
     import io
 
-    from secondread.errors import writing
-    from secondread.infer.spec import write_bytes
-
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    with writing(path):
-        write_bytes(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def shown_evidence(reading: Reading) -> NDArray[np.float32]:

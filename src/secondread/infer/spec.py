@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from secondread.errors import ChecksumError, DataError, InputError, writing
+from secondread.files import write_whole
 from secondread.models import NetworkSpec, SecondReader, Task, build
 from secondread.volume import Recipe
 
@@ -80,9 +80,9 @@ def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor], car
             "CARD.md": card.encode(),
         }
         for name, content in contents.items():
-            write_bytes(folder / name, content)
+            write_whole(folder / name, content)
         manifest = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        write_bytes(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+        write_whole(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def open_model(folder: Path) -> tuple[ModelSpec, SecondReader, str]:
@@ -115,19 +115,6 @@ def open_model(folder: Path) -> tuple[ModelSpec, SecondReader, str]:
     network.load_state_dict(load(contents["weights.safetensors"]))
     identity = hashlib.sha256(contents["model.json"] + contents["weights.safetensors"])
     return spec, network.eval(), identity.hexdigest()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write all of ``content`` under ``path`` or nothing: a temporary name, flushed to disk, renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(folder: Path, name: str) -> bytes:

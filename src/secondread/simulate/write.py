@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from secondread.errors import UsageError, writing
+from secondread.files import PARTIAL, write_whole
 from secondread.formats import write_mask, write_volume
 from secondread.simulate.anatomy import atlas
 from secondread.simulate.draw import draw_scene
@@ -95,10 +96,10 @@ def write_studies(
     shown = [(w.strip, f"{job.name}  {job.label}") for job, w in zip(work, written, strict=True) if w.strip is not None]
     picture = io.BytesIO()
     contact_sheet([pixels for pixels, _ in shown], [caption for _, caption in shown]).save(picture, format="PNG")
-    _replace(out / SHEET_NAME, picture.getvalue())
+    write_whole(out / SHEET_NAME, picture.getvalue())
     table = io.StringIO(newline="")
     csv.writer(table, lineterminator="\n").writerows([COLUMNS, *(row for w in written for row in w.rows)])
-    _replace(out / LABELS_NAME, table.getvalue().encode())
+    write_whole(out / LABELS_NAME, table.getvalue().encode())
     return out / LABELS_NAME
 
 
@@ -148,19 +149,8 @@ def _claim(out: Path, names: list[str]) -> None:
         raise UsageError(f"{out} is a file: simulated studies need a folder")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        expected = {*names, SHEET_NAME, _part(out / SHEET_NAME).name, _part(out / LABELS_NAME).name}
-        strangers = sorted(path.name for path in out.iterdir() if path.name not in expected)
+        expected = {*names, SHEET_NAME}
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in expected and path.suffix != PARTIAL)
     if strangers:
         more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
         raise UsageError(f"{out} already holds {', '.join(strangers[:3])}{more}: choose a new or empty folder")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = _part(path)
-    with writing(path):
-        part.write_bytes(content)
-        part.replace(path)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")

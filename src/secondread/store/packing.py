@@ -24,9 +24,10 @@ from secondread.errors import (
     UsageError,
     writing,
 )
+from secondread.files import PARTIAL, flush_folder, write_flushed, write_whole
 from secondread.store import layout
 from secondread.store.layout import Block, Case, Facts, Row
-from secondread.store.sealed import flush_folder, seal, unseal, write_atomic, write_flushed
+from secondread.store.sealed import seal, unseal
 from secondread.store.store import Store
 from secondread.volume import Frame, Prepared, Recipe, Study, prepare, prepare_mask
 
@@ -34,8 +35,6 @@ Progress = Callable[[str, int, int], None]
 
 MASK_POINTS = 256
 """Mask voxels remembered per case, to centre patches on."""
-
-_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _check_names(rows: Sequence[Row]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what a killed call left half written."""
-    for leftover in (folder / layout.CASES).glob(f".*{_PARTIAL}"):
+    for leftover in (folder / layout.CASES).glob(f".*{PARTIAL}"):
         shutil.rmtree(leftover)
 
 
@@ -269,7 +268,7 @@ def _finished(final: Path) -> _Packed | None:
 
 
 def _write_block(final: Path, files: dict[str, bytes], packed: _Packed) -> None:
-    partial = final.with_name(f".{final.name}{_PARTIAL}")
+    partial = final.with_name(f".{final.name}{PARTIAL}")
     found = [facts if isinstance(facts, str) else asdict(facts) for facts in packed.found]
     try:
         for name, data in files.items():
@@ -310,7 +309,7 @@ def _write_spec(folder: Path, recipe: Recipe, results: Sequence[tuple[_Job, _Pac
         "cases": [asdict(case) for case in cases],
         "excluded": excluded,
     }
-    write_atomic(folder / layout.SPEC, seal(spec))
+    write_whole(folder / layout.SPEC, seal(spec))
 
 
 def _contradiction(row: Row, facts: Facts) -> str | None:

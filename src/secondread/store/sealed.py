@@ -1,14 +1,12 @@
-"""JSON that carries its own SHA-256, and files that appear whole or not at all."""
+"""JSON that carries its own SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import Any
 
-from secondread.errors import ChecksumError, writing
+from secondread.errors import ChecksumError
 
 _HEAD = b'{"sha256":"'
 _MIDDLE = b'","content":'
@@ -33,42 +31,3 @@ def unseal(raw: bytes, name: object) -> Any:
     if raw[:_BODY_AT] != expected or raw[-len(_TAIL) :] != _TAIL:
         raise ChecksumError(f"{name} is damaged: its bytes do not match its own SHA-256; pack again")
     return json.loads(body)
-
-
-def write_flushed(path: Path, data: bytes) -> None:
-    """Write and flush to the disk, under the final name. For a folder that is itself renamed when complete.
-
-    Raises:
-        ResourceError: no space, no permission.
-    """
-    with writing(path), path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write to a temporary name beside ``path``, flush, rename: a reader sees the old file or the new one.
-
-    Raises:
-        ResourceError: no space, no permission.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write_flushed(partial, data)
-        with writing(path):
-            partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Flush a folder's list of names, so that a rename in it outlives a power cut. Raises as :func:`write_flushed`."""
-    with writing(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

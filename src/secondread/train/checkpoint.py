@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from secondread.errors import ChecksumError, DataError, writing
-from secondread.infer import write_bytes
+from secondread.files import write_whole
 from secondread.models import SecondReader
 
 FORMAT_VERSION = 1
@@ -72,8 +72,8 @@ def save_checkpoint(folder: Path, state: State) -> None:
     }
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / name, content)
-        write_bytes(folder / "latest.json", json.dumps(latest).encode())
+        write_whole(folder / name, content)
+        write_whole(folder / "latest.json", json.dumps(latest).encode())
         for old in sorted(folder.glob("epoch-*.safetensors"))[:-2]:
             old.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from secondread.errors import DataError
-from secondread.infer import write_bytes
+from secondread.files import write_whole
 from secondread.models import build, loss_for, total
 from secondread.store import Case, Feed
 from secondread.train.augment import apply, draw
@@ -176,4 +176,4 @@ def close_epoch(state: State, training: dict[str, float], judged: dict[str, floa
 
 def write_history(run: Path, history: Sequence[dict[str, Any]]) -> None:
     """``history.jsonl``, whole: what an interrupted epoch began is not in it."""
-    write_bytes(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
+    write_whole(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from secondread.errors import ConfoundedError, DataError, UsageError
+from secondread.files import write_whole
 from secondread.formats import read_volume
 from secondread.models import LESION, LOSSES, NetworkSpec, Task
 from secondread.train.augment import Strength
@@ -78,10 +79,9 @@ class Plan:
     def save(self, path: Path) -> None:
         """Write as JSON. Raises ResourceError."""
         from secondread.errors import writing
-        from secondread.infer import write_bytes
 
         with writing(path):
-            write_bytes(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+            write_whole(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> Plan:

@@ -1,0 +1,73 @@
+"""Everything a report tells of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from secondread.evaluate import words
+from secondread.evaluate.audit import Audit
+from secondread.evaluate.curves import Verdict
+from secondread.evaluate.figures import Line
+from secondread.evaluate.judged import Classes, Judged
+
+if TYPE_CHECKING:
+    from secondread.index import Row
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A study that could not be read, and why."""
+
+    study: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything a report tells of one run.
+
+    Attributes:
+        run: name of the run's folder.
+        origin: which studies were judged, in words.
+        leaks: why figures may be too good, in words; empty where no leak was found.
+        rows: all included rows of the index judged; ``excluded``: those it left out, with reasons.
+        command: what makes this evaluation again.
+    """
+
+    run: str
+    origin: str
+    model: dict[str, Any]
+    classes: Classes
+    judged: tuple[Judged, ...]
+    unread: tuple[Unread, ...]
+    lines: tuple[Line, ...]
+    majority: str | None
+    history: tuple[dict[str, Any], ...]
+    verdict: Verdict | None
+    audit: Audit
+    leaks: tuple[str, ...]
+    rows: tuple[Row, ...]
+    excluded: tuple[Unread, ...]
+    notes: tuple[str, ...]
+    plan: dict[str, Any]
+    index_sha256: str
+    command: str
+
+    @property
+    def counts(self) -> words.Counts:
+        return words.Counts(len(self.judged), len({j.group for j in self.judged}), len(self.unread))
+
+    @property
+    def headline(self) -> Line | None:
+        return words.headline_of(self.lines, self.classes.normal is not None, len(self.classes.categories))
+
+    @property
+    def summary(self) -> tuple[str, str, str]:
+        """The answer in three sentences."""
+        name = f"{self.model['name']} {self.model['version']}"
+        return (
+            words.what_was_judged(name, self.counts, self.origin),
+            words.headline_words(self.headline),
+            words.main_caveat(self.leaks, self.audit, self.verdict, self.counts, self.headline),
+        )

@@ -1,0 +1,55 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from secondread.errors import writing
+
+PARTIAL = ".partial"
+"""Ends the temporary name of a file in the making; what a kill leaves behind is called so and never read."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write to a temporary name beside ``path``, flush, rename: a reader sees the old file or the new one.
+
+    Raises:
+        ResourceError: no space, no permission.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with writing(path):  # the name that the user knows
+            _fill(partial, content)
+            partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def write_flushed(path: Path, content: bytes) -> None:
+    """Write and flush to the disk, under the final name. For a folder that is itself renamed when complete.
+
+    Raises:
+        ResourceError: no space, no permission.
+    """
+    with writing(path):
+        _fill(path, content)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's list of names, so that a rename in it outlives a power cut. Raises as :func:`write_flushed`."""
+    with writing(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _fill(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
