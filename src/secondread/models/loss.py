@@ -22,6 +22,9 @@ from torch.nn import functional
 from secondread.errors import UsageError
 from secondread.models.task import Output, Target, Task
 
+LEAST_SHARE = 0.1
+HEAVIEST = 100.0
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -53,7 +56,7 @@ class Loss:
         inside = (target.masks[known] > 0).float()
         # Half precision is too coarse for sums over a volume.
         here = evidence[known].float().logsumexp(1)
-        terms = {"voxel": self._binary(here, inside).mean()}
+        terms = {"voxel": (self._binary(here, inside) * lesion_weight(inside)).mean()}
         lesions = inside.flatten(1).any(1)
         if self.dice and lesions.any():
             terms["dice"] = self.dice * soft_dice_loss(here[lesions].sigmoid(), inside[lesions])
@@ -100,6 +103,15 @@ def loss_for(name: str) -> Loss:
     if name not in LOSSES:
         raise UsageError(f"no loss called {name!r}; there are {', '.join(LOSSES)}")
     return LOSSES[name]
+
+
+def lesion_weight(inside: Tensor) -> Tensor:
+    """Weights (B, *S) under which a lesion counts for LEAST_SHARE of its scan, however few its voxels.
+
+    Unweighted, a lesion of a thousandth of the scan is best explained, for a long time, by saying nothing anywhere.
+    """
+    share = inside.flatten(1).mean(1).clamp_min(1e-6).reshape(-1, *[1] * (inside.ndim - 1))
+    return 1 + inside * (LEAST_SHARE / share - 1).clamp(0, HEAVIEST)
 
 
 def total(terms: dict[str, Tensor]) -> Tensor:

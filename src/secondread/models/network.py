@@ -15,8 +15,9 @@ from torch.nn import functional
 from secondread.errors import UsageError
 from secondread.models.task import Output
 
-PEAK_SHARE = 0.005
-"""Presence is pooled from this share of the evidence map, its strongest part: a small lesion is not averaged away."""
+PEAK_SHARE = {2: 0.005, 3: 0.0005}
+"""Presence is pooled from this share of the evidence map, its strongest part: a lesion that takes up a smaller share
+would be averaged away. By dimensions: a lesion is a smaller share of a volume than of a slice through it."""
 
 PRIOR_LOGIT = -3.0
 """Evidence starts low: most voxels of most scans are no lesion."""
@@ -79,8 +80,9 @@ class SecondReader(nn.Module):
         deep = deep.flatten(2)
         context = self.context(torch.cat([deep.mean(2), deep.amax(2)], dim=1))
         flat = evidence.flatten(2)
-        presence = self.gain[0] * _peak(flat.logsumexp(1)) + context[:, 0]
-        category = self.gain[1] * _peak(flat) + context[:, 1:]
+        share = PEAK_SHARE[self.spec.dimensions]
+        presence = self.gain[0] * _peak(flat.logsumexp(1), share) + context[:, 0]
+        category = self.gain[1] * _peak(flat, share) + context[:, 1:]
         return Output(self._to_input(evidence, size), presence, category)
 
     def _to_input(self, evidence: Tensor, size: torch.Size) -> Tensor:
@@ -208,9 +210,9 @@ def _stem(conv: type[nn.Conv2d] | type[nn.Conv3d], spec: NetworkSpec) -> nn.Modu
     return nn.Sequential(*layers)
 
 
-def _peak(evidence: Tensor) -> Tensor:
-    """Mean of the strongest PEAK_SHARE of each map. (..., s flattened) -> (...)."""
-    k = max(1, int(PEAK_SHARE * evidence.shape[-1]))
+def _peak(evidence: Tensor, share: float) -> Tensor:
+    """Mean of the strongest ``share`` of each map. (..., s flattened) -> (...)."""
+    k = max(1, int(share * evidence.shape[-1]))
     return evidence.topk(k, dim=-1).values.mean(-1)
 
 

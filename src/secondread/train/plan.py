@@ -193,7 +193,8 @@ def _volumes(
             raise UsageError(f"spacing {step} mm is outside 0.1 to 20")
     spacing = (max(step, native[0]), max(step, native[1]), max(step, native[2]))
     spacing = (round(spacing[0], 2), round(spacing[1], 2), round(spacing[2], 2))
-    patch = tuple(16 * max(2, math.ceil(e / s / 16)) for e, s in zip(extent_mm, spacing, strict=True))
+    # To the nearest: rounding up would pad a head to half as much again, of air.
+    patch = tuple(16 * max(2, round(e / s / 16)) for e, s in zip(extent_mm, spacing, strict=True))
     reasons.append(
         f"volumes at {' x '.join(f'{s:g}' for s in spacing)} mm, a head in {' x '.join(map(str, patch))} voxels"
     )
