@@ -15,7 +15,7 @@ from secondread.evaluate import read_history
 from secondread.evaluate.curves import kept, series
 
 TRAINING, VALIDATION, FAINT = "#2563eb", "#ea580c", "#6b7280"
-COLUMNS, CELL = 2, (420, 260)
+COLUMNS, CELL = 3, (300, 200)
 
 
 def curves(run: Path, out: Path) -> None:
@@ -47,7 +47,7 @@ def readings(findings: Path, out: Path) -> None:
             image.thumbnail(CELL, Image.Resampling.LANCZOS)
             row, column = divmod(number, COLUMNS)
             sheet.paste(image, (column * CELL[0], row * CELL[1]))
-    sheet.quantize(96).save(out, optimize=True)
+    sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(out, optimize=True)
 
 
 def main() -> None:

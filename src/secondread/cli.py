@@ -177,6 +177,8 @@ def train(
 
         if not data and not resume:
             raise UsageError("name the data to train on, or --resume to go on with a run")
+        if resume and (data or plan or any(value is not None for value in flags.values())):
+            raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
         chosen = _device(device)
         table = None

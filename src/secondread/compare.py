@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondread.errors import UsageError
+from secondread.errors import DataError, UsageError
 from secondread.evaluate import compare_report
 from secondread.index import require_learnable
-from secondread.train import OPTIMIZERS, make_plan, pack_for, train
+from secondread.train import OPTIMIZERS, Plan, make_plan, pack_for, train
 
 if TYPE_CHECKING:
     from secondread.index import Index
@@ -37,15 +37,25 @@ def compare_optimizers(
     require_learnable(index)
     store = pack_for(index, make_plan(index, overrides, device=device), out / "store", progress)
     runs = {name: out / name for name in dict.fromkeys(names)}
+    chosen = {name: {**overrides, "optimizer": name} for name in runs}
     for name, run in runs.items():
+        started = (run / "plan.json").exists()
+        if started and Plan.load(run / "plan.json") != make_plan(index, chosen[name], device=device):
+            raise UsageError(f"{run} holds a run of another plan: name another folder with -o")
         if (run / "model" / "manifest.json").exists():
             continue
         if say:
             say(f"training with {name}: {OPTIMIZERS[name].when}")
-        chosen = {**overrides, "optimizer": name}
-        resume = (run / "plan.json").exists()
-        train(index, run, overrides=chosen, store=store, resume=resume, device=device, progress=progress)
-    return compare_report(runs, out)
+        try:
+            train(index, run, overrides=chosen[name], store=store, resume=started, device=device, progress=progress)
+        except DataError as error:
+            # An optimizer that diverges is a result of the comparison, not the end of it.
+            if say:
+                say(f"{name}: {error}")
+    finished = {name: run for name, run in runs.items() if (run / "history.jsonl").exists()}
+    if not finished:
+        raise DataError("no optimizer came through its first epoch: take a lower learning rate")
+    return compare_report(finished, out)
 
 
 def check_names(names: Sequence[str]) -> None:

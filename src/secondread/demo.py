@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secondread.console import say
+from secondread.errors import UsageError
 from secondread.evaluate import evaluate
 from secondread.index import build_index, studies_in, summarise
 from secondread.infer import load_model, read_all
@@ -17,6 +18,9 @@ Progress = Callable[[str, int, int], None]
 
 TRAINING_SEED, READING_SEED = 1, 2
 READ_STUDIES = 6
+
+TRAINING_SPACING = 4.0
+"""mm. Coarser than the scans: a few minutes of a CPU then see each of them several times."""
 
 FRACTIONS = (0.6, 0.15, 0.25)
 """More for the test than usual: simulated scans cost nothing, and a demo should show narrow intervals."""
@@ -37,7 +41,14 @@ def run_demo(out: Path, *, studies: int, minutes: float, progress: Progress | No
     run = out / "run"
     say(f"3/5 training for {minutes:g} minutes in {run}")
     resume = (run / "plan.json").exists()
-    train(index, run, overrides={"minutes": minutes}, resume=resume, progress=progress, say=say)
+    train(
+        index,
+        run,
+        overrides={"minutes": minutes, "spacing": TRAINING_SPACING},
+        resume=resume,
+        progress=progress,
+        say=say,
+    )
     say("4/5 judging it on the test split")
     reader = load_model(run)
     report = evaluate(run, run / "evaluation", reader=reader, progress=progress)
@@ -61,4 +72,9 @@ def run_demo(out: Path, *, studies: int, minutes: float, progress: Progress | No
 def _simulated(out: Path, studies: int, seed: int, settings: Settings, progress: Progress | None) -> Path:
     """``labels.csv`` of simulated studies; those of an earlier demo serve again."""
     labels = out / "labels.csv"
-    return labels if labels.exists() else write_studies(out, studies, seed, settings, progress)
+    if not labels.exists():
+        return write_studies(out, studies, seed, settings, progress)
+    found = sum(1 for folder in out.iterdir() if folder.is_dir())
+    if found != studies:
+        raise UsageError(f"{out} holds {found} studies of an earlier demo, not {studies}: name another folder with -o")
+    return labels

@@ -20,7 +20,7 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with writing(path):  # the name that the user knows
-            _fill(partial, content)
+            write_flushed(partial, content)
             partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -32,24 +32,19 @@ def write_flushed(path: Path, content: bytes) -> None:
     """Write and flush to the disk, under the final name. For a folder that is itself renamed when complete.
 
     Raises:
-        ResourceError: no space, no permission.
+        OSError: whoever calls says with ``errors.writing`` what was being written, by a name that the user knows.
     """
-    with writing(path):
-        _fill(path, content)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's list of names, so that a rename in it outlives a power cut. Raises as :func:`write_flushed`."""
+    """Flush a folder's list of names, so that a rename in it outlives a power cut. Raises ResourceError."""
     with writing(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _fill(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -235,11 +235,11 @@ def test_doctor_answers_in_json_and_in_words(secondread: Secondread) -> None:
 def test_through_a_shell(picture_run: Path, shapes: Path, tmp_path: Path) -> None:
     """The installed command: JSON alone on stdout, words on stderr, an exit code."""
     words = [sys.executable, "-m", "secondread.cli", "read", picture_run, shapes / "dark", "-o", tmp_path, "--json"]
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert len(only_json(done.stdout)["findings"]) == 9
     assert "read 9 of 9 studies" in done.stderr
     words = [sys.executable, "-m", "secondread.cli", "index", tmp_path / "none"]
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 3
     assert done.stderr.startswith("error: ")

@@ -147,7 +147,7 @@ import json, sys, time
 from pathlib import Path
 root, folder = map(Path, sys.argv[1:])
 sys.path.insert(0, str(root))
-from secondread.store import sealed
+from secondread import files
 from secondread.store import packing as module
 from tests.store.conftest import VOLUMES
 from tests.store.scans import FakeRow
@@ -155,7 +155,7 @@ from tests.store.scans import FakeRow
 def slowly(path, data):
     path.write_bytes(data[: len(data) // 2])
     time.sleep(0.02)
-    sealed.write_flushed(path, data)
+    files.write_flushed(path, data)
 
 module.write_flushed = slowly
 rows = [FakeRow(**row) for row in json.loads((folder / "rows.json").read_text())]

@@ -110,7 +110,7 @@ def test_a_run_is_not_overwritten(pictures: Index, tmp_path: Path) -> None:
     train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
     with pytest.raises(UsageError, match="--resume"):
         train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
-    with pytest.raises(DataError, match="no run"):
+    with pytest.raises(UsageError, match="no run"):
         train(None, tmp_path / "nothing", resume=True)
 
 
@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     again = new_state(plan, "cpu")
     assert load_checkpoint(tmp_path, again)
     assert again.progress.epoch == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-0001.safetensors", "latest.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-00000001.safetensors", "latest.json"]
 
 
 def test_the_schedule_rises_falls_and_ends() -> None:

@@ -110,7 +110,7 @@ def judge(row: Row, study: Study, truth: NDArray[np.uint8] | None, reading: Read
     missing = [name for name in classes.categories if name not in reading.categories]
     if missing:
         raise DataError(f"study {row.study!r}: the reading has no probability for {', '.join(missing)}")
-    abnormal = _abnormal(row, truth)
+    abnormal = _abnormal(row, truth, classes)
     present = None if reading.present is None else float(reading.present)
     said = reading.findings.presence
     return Judged(
@@ -127,9 +127,12 @@ def judge(row: Row, study: Study, truth: NDArray[np.uint8] | None, reading: Read
     )
 
 
-def _abnormal(row: Row, truth: NDArray[np.uint8] | None) -> bool | None:
+def _abnormal(row: Row, truth: NDArray[np.uint8] | None, classes: Classes) -> bool | None:
     if row.normal is not None:
         return not row.normal
+    if classes.normal is not None and row.label is not None:
+        # Other data may not know that this name means normal; the model does.
+        return row.label != classes.normal
     # Without a normal class a label says nothing about presence (cat or dog); a mask does.
     return None if truth is None else bool(truth.any())
 

@@ -17,6 +17,9 @@ from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.reader import Reader, Reading
 from secondread.volume import Mask, Study
 
+LONGEST_STEM = 120
+"""Bytes of a study's name that its files may carry."""
+
 FLUSH_SECONDS = 5.0
 """``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
 
@@ -72,7 +75,7 @@ def read_all(
                 outcome.findings.append(_write(study, reading, out, stem, pictures))
             except ResourceError:
                 raise
-            except SecondreadError as error:
+            except (SecondreadError, OSError) as error:
                 outcome.errors.append({"study": scan.study, "error": str(error)})
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 _save(outcome, out)
@@ -113,7 +116,9 @@ def _json(value: Any) -> bytes:
 
 def _file_stem(study: str, taken: set[str]) -> str:
     """A file name for a study's outputs: its last parts, harmless characters only, and never the same twice."""
-    plain = re.sub(r"[^\w.-]+", "_", study).strip("._")[-80:] or "study"
+    plain = re.sub(r"[^\w.-]+", "_", study).strip("._")
+    # File systems count bytes, not characters.
+    plain = plain.encode()[-LONGEST_STEM:].decode(errors="ignore") or "study"
     stem, count = plain, 1
     while stem.lower() in taken:
         count += 1

@@ -23,7 +23,10 @@ from secondread.errors import UsageError
 from secondread.models.task import Output, Target, Task
 
 LEAST_SHARE = 0.1
+"""In the voxel loss a lesion weighs as if it filled at least this share of its scan."""
+
 HEAVIEST = 100.0
+"""And no lesion voxel weighs more than this many others."""
 
 
 @dataclass(frozen=True)

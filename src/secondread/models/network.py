@@ -66,8 +66,10 @@ class SecondReader(nn.Module):
         self.context = nn.Sequential(
             nn.LayerNorm(2 * self.backbone.deep_features),
             nn.Dropout(spec.dropout),
-            nn.Linear(2 * self.backbone.deep_features, 1 + spec.categories),
+            nn.Linear(2 * self.backbone.deep_features, spec.categories + (0 if spec.decoder else 1)),
         )
+        # Where masks teach, presence is what the evidence shows and nothing else: a scan is not abnormal for its look.
+        self.offset = nn.Parameter(torch.zeros(1)) if spec.decoder else None
         # How much the pooled evidence counts beside the context: learned, from one.
         self.gain = nn.Parameter(torch.ones(2))
         if self.evidence.bias is not None and spec.decoder:
@@ -81,8 +83,10 @@ class SecondReader(nn.Module):
         context = self.context(torch.cat([deep.mean(2), deep.amax(2)], dim=1))
         flat = evidence.flatten(2)
         share = PEAK_SHARE[self.spec.dimensions]
-        presence = self.gain[0] * _peak(flat.logsumexp(1), share) + context[:, 0]
-        category = self.gain[1] * _peak(flat, share) + context[:, 1:]
+        k = self.spec.categories
+        presence = self.gain[0] * _peak(flat.logsumexp(1), share)
+        presence = presence + (context[:, k] if self.offset is None else self.offset)
+        category = self.gain[1] * _peak(flat, share) + context[:, :k]
         return Output(self._to_input(evidence, size), presence, category)
 
     def _to_input(self, evidence: Tensor, size: torch.Size) -> Tensor:

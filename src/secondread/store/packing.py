@@ -271,12 +271,11 @@ def _write_block(final: Path, files: dict[str, bytes], packed: _Packed) -> None:
     partial = final.with_name(f".{final.name}{PARTIAL}")
     found = [facts if isinstance(facts, str) else asdict(facts) for facts in packed.found]
     try:
-        for name, data in files.items():
-            with writing(partial / name):
+        with writing(final.parents[1]):  # the store: the user knows no name below it
+            for name, data in files.items():
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
-            write_flushed(partial / name, data)
-        write_flushed(partial / layout.MARKER, seal({"block": asdict(packed.block), "found": found}))
-        with writing(final):
+                write_flushed(partial / name, data)
+            write_flushed(partial / layout.MARKER, seal({"block": asdict(packed.block), "found": found}))
             # Only a damaged block can be in the way: a whole one would have been kept.
             shutil.rmtree(final, ignore_errors=True)
             partial.replace(final)

@@ -1,6 +1,7 @@
 """Where training stands, kept so that a kill at any moment loses at most one epoch and never leaves a bad file.
 
-``checkpoints/epoch-0007.safetensors`` holds the tensors; ``checkpoints/latest.json`` names the newest complete one with
+``checkpoints/epoch-00000007.safetensors`` holds the tensors;
+``checkpoints/latest.json`` names the newest complete one with
 its SHA-256 and the numbers beside the tensors. Both are written under another name, flushed and renamed, the tensors
 first: whatever ``latest.json`` names was whole before it was named.
 """
@@ -63,7 +64,7 @@ def save_checkpoint(folder: Path, state: State) -> None:
         tensors |= {f"optimizer/{index}/{k}": v for k, v in values.items() if isinstance(v, Tensor)}
     # Cloned, because safetensors refuses tensors that share memory.
     content = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})
-    name = f"epoch-{state.progress.epoch:04d}.safetensors"
+    name = f"epoch-{state.progress.epoch:08d}.safetensors"
     latest = {
         "version": FORMAT_VERSION,
         "file": name,

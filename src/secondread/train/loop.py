@@ -60,8 +60,10 @@ def fit(
     """
     state, loss = new_state(plan, device), loss_for(plan.loss)
     state.progress.seconds = spent_before
-    load_checkpoint(run / "checkpoints", state)
     progress = state.progress
+    if load_checkpoint(run / "checkpoints", state):
+        progress = state.progress
+        write_history(run, progress.history)  # a kill may have come between the checkpoint and its line
     started = time.monotonic() - progress.seconds
     while spent(plan, progress.epoch, time.monotonic() - started) < 1:
         state.network.train()
@@ -88,6 +90,8 @@ def fit(
             tally.add(output, target, value.item())
             if report:
                 report(f"epoch {progress.epoch + 1}, loss {value.item():.3f}", int(1000 * done), 1000)
+        if not tally.losses:
+            break  # the minutes were over before the first step
         judged = validate(state.averaged, feed.whole(held), loss, plan.task, plan.patch, device)
         close_epoch(state, tally.metrics(), judged.metrics(), time.monotonic() - started)
         save_checkpoint(run / "checkpoints", state)

@@ -113,7 +113,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         ConfoundedError: no contrast that every class has.
     """
     given = {k: v for k, v in (overrides or {}).items() if v is not None}
-    rows = index.rows("train")
+    rows = teaching(index, "train")
     pictures = {row.kind == "picture" for row in rows}
     if len(pictures) != 1:
         raise DataError("pictures and volumes in one training set: train one model for each")
@@ -152,6 +152,11 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         else "no masks: a classifier with an activation map"
     )
     return _override(replace(plan, reasons=tuple(reasons)), given)
+
+
+def teaching(index: Index, split: str) -> list[Row]:
+    """The studies of a split that have a label or a mask."""
+    return [row for row in index.rows(split) if row.label is not None or row.mask is not None]
 
 
 def _task(rows: Sequence[Row]) -> Task:
@@ -234,13 +239,15 @@ def _override(plan: Plan, given: dict[str, Any]) -> Plan:
     if unknown := set(given) - set(OVERRIDES) - set(NETWORK_OVERRIDES):
         known = ", ".join((*OVERRIDES, *NETWORK_OVERRIDES, "size", "spacing"))
         raise UsageError(f"a plan has no {', '.join(sorted(unknown))}; there are {known}")
-    if given.get("loss", plan.loss) not in LOSSES:
+    if str(given.get("loss", plan.loss)) not in LOSSES:
         raise UsageError(f"no loss called {given['loss']!r}; there are {', '.join(LOSSES)}")
     optimizer = str(given.get("optimizer", plan.optimizer))
     given.setdefault("learning_rate", kind_of(optimizer).learning_rate)
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
-        if name in given and not _number(name, given[name]) > 0:
-            raise UsageError(f"{name} must be above 0, got {given[name]}")
+        if name in given and not 0 < _number(name, given[name]) < math.inf:
+            raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
+    if _number("width", given.get("width", 8)) % 8:
+        raise UsageError(f"width must be a multiple of 8, got {given['width']}")
     if "seed" in given and not _number("seed", given["seed"]) >= 0:
         raise UsageError(f"seed must be 0 or more, got {given['seed']}")
     if "minutes" in given and "epochs" not in given:

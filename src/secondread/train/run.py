@@ -16,7 +16,7 @@ from secondread.store import Case, Feed, Store, pack
 from secondread.train.card import card
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
-from secondread.train.plan import Plan, make_plan
+from secondread.train.plan import Plan, make_plan, teaching
 from secondread.train.validate import validate
 
 NO_VALIDATION = "no study is left for validation: at least two groups of each class are needed"
@@ -62,7 +62,7 @@ def train(
         if index is None:
             raise UsageError("nothing to train on")
         require_learnable(index)
-        if not index.rows("validation"):
+        if not teaching(index, "validation"):
             raise DataError(NO_VALIDATION)
         plan = make_plan(index, overrides, device=device)
         build(plan.network)  # refuses a network that cannot be before anything is written
@@ -73,6 +73,9 @@ def train(
     if say:
         for reason in plan.reasons:
             say(f"plan: {reason}")
+        mute = sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation"))
+        if mute:
+            say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store or pack_for(index, plan, run / "store", progress)
     if say:
         for study, reason in store.excluded:
@@ -106,13 +109,13 @@ def refuse_existing(run: Path) -> None:
 
 def pack_for(index: Index, plan: Plan, folder: Path, progress: Report | None = None) -> Store:
     """The training and validation studies of an index, packed as the plan reads them. Errors as ``store.pack``."""
-    return pack([*index.rows("train"), *index.rows("validation")], plan.recipe, folder, progress=progress)
+    return pack([*teaching(index, "train"), *teaching(index, "validation")], plan.recipe, folder, progress=progress)
 
 
 def finish(plan: Plan, state: State, feed: Feed, held: Sequence[Case], run: Path, device: str) -> Path:
     """Fit the best epoch's thresholds on the validation split and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
-    tally = validate(state.averaged, feed.whole(held), loss_for(plan.loss), plan.task, plan.patch, device)
+    tally = validate(state.averaged, feed.whole(held), loss_for(plan.loss), plan.task, plan.patch, device, mirror=True)
     progress = state.progress
     facts = {
         "epochs": progress.epoch,

@@ -60,10 +60,10 @@ class Tally:
 
     def thresholds(self) -> Thresholds:
         """Thresholds fitted on what was gathered; defaults where there was too little."""
-        low, high = _presence_band(self.presence)
-        return Thresholds(
-            presence_low=low, presence_high=high, mask=self._mask_level(), temperature=_temperature(self.category)
-        )
+        mask = self._mask_level()
+        # Without a normal class presence is that of the strongest voxel, so what makes a mask makes a finding.
+        low, high = _presence_band(self.presence) if self.task.normal is not None else (mask, mask)
+        return Thresholds(presence_low=low, presence_high=high, mask=mask, temperature=_temperature(self.category))
 
     def _classify(self, p: float, c: Tensor, abnormal: int, category: int) -> None:
         task = self.task
@@ -94,14 +94,21 @@ class Tally:
 
 @torch.inference_mode()
 def validate(
-    network: SecondReader, batches: Iterable[Batch], loss: Loss, task: Task, patch: Sequence[int], device: str
+    network: SecondReader,
+    batches: Iterable[Batch],
+    loss: Loss,
+    task: Task,
+    patch: Sequence[int],
+    device: str,
+    *,
+    mirror: bool = False,
 ) -> Tally:
-    """Predict each validation study as ``read`` would and gather what came of it."""
+    """Predict each validation study and gather what came of it; with ``mirror``, exactly as ``read`` predicts."""
     network.eval()
     tally = Tally(task)
     for batch in batches:
         target = target_of(batch, device)
-        output = predict(network, batch.images.to(device), patch)
+        output = predict(network, batch.images.to(device), patch, mirror=mirror)
         tally.add(output, target, total(loss(output, target, task)).item())
     return tally
 
