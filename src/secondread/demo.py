@@ -32,7 +32,7 @@ def run_demo(out: Path, *, studies: int, minutes: float, progress: Progress | No
     Returns:
         the path of the report, which is also the last line said.
     """
-    settings = Settings(spacing=3.0, contrasts=("t1c", "flair"), diameters=(16.0, 50.0), faintest=0.8)
+    settings = Settings(spacing=3.0, contrasts=("t1c", "flair"), diameters=(24.0, 55.0), faintest=1.0)
     say(f"1/5 simulating {studies} studies in {out / 'scans'}: half of them normal, half with lesions")
     labels = _simulated(out / "scans", studies, TRAINING_SEED, settings, progress)
     say("2/5 indexing")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from secondread.errors import DataError, FormatError, LabelError, LeakError
-from secondread.index import Index, Row, build_index, require_learnable, summarise
+from secondread.index import Index, Row, build_index, require_learnable, studies_in, summarise
 from tests.index.makers import brats, nifti, picture, picture_mask
 
 
@@ -336,3 +337,21 @@ def test_the_summary_tells_what_a_person_asks(tmp_path: Path) -> None:
     ):
         assert part in text
     assert len(max(text.splitlines(), key=len)) < 300
+
+
+def test_loose_files_of_two_folders_are_two_studies(tmp_path: Path) -> None:
+    files = [nifti(tmp_path / name, n) for n, name in enumerate(("p1/t1.nii.gz", "p1/t2.nii.gz", "p2/flair.nii.gz"))]
+    assert {row.study: row.contrasts for row in studies_in(files)} == {"p1": ("t1", "t2"), "p2/flair": ("flair",)}
+    assert [row.study for row in studies_in(files[:2])] == ["p1"]
+
+
+def test_an_index_whose_split_leaks_is_refused_and_can_be_repaired(tmp_path: Path) -> None:
+    index = build_index([_classes(tmp_path / "d", "no", "yes")])
+    rows = [replace(row, group="one" if n < 2 else row.group) for n, row in enumerate(index.all_rows())]
+    rows = [replace(row, split="train" if n % 2 else "test") for n, row in enumerate(rows)]
+    Index.of(rows).save(tmp_path / "i.parquet")
+    with pytest.raises(LeakError, match=r"--repair -o index\.parquet"):
+        build_index([tmp_path / "i.parquet"])
+    repaired = build_index([tmp_path / "i.parquet"], repair=True)
+    assert len({row.split for row in repaired.all_rows() if row.group == "one"}) == 1
+    assert any("dealt anew" in note for note in repaired.notes)

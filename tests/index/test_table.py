@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.Mo
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("secondread.index.table.os.fsync", full)
+    monkeypatch.setattr("secondread.files.os.fsync", full)
     with pytest.raises(ResourceError, match="disk is full"):
         Index.of([row("other")]).save(path)
     assert path.read_bytes() == before

@@ -156,6 +156,54 @@ def test_brain_masks_are_no_lesions() -> None:
     assert any("brain or skull masks" in note for note in tree.notes)
 
 
+def test_a_patient_on_both_sides_of_a_given_split_is_one_patient() -> None:
+    pictures = [f"{side}/glioma/patient00/{side}{n}.png" for side in ("train", "test") for n in range(2)]
+    assert {draft.group for draft in _tree(*pictures).drafts} == {"glioma/patient00"}
+    kinds = ("glioma", "healthy")
+    volumes = [f"{s}/{kind}/patient0{n}/t1.nii.gz" for s in ("train", "test") for kind in kinds for n in range(2)]
+    groups = {(draft.label, draft.group) for draft in _tree(*volumes).drafts}
+    assert groups == {(kind, f"{kind}/patient0{n}") for kind in kinds for n in range(2)}
+
+
+def test_folders_of_images_and_masks_are_no_classes() -> None:
+    drafts = _by_name(_tree("images/a.png", "images/b.png", "masks/a.png", "masks/c.png"))
+    assert {draft.label for draft in drafts.values()} == {None}
+    assert drafts["images/a"].mask == ROOT / "masks/a.png"
+    assert "folder of masks" in (drafts["masks/c"].reason or "")
+    assert drafts["images/b"].reason is None
+
+
+def test_an_nnunet_folder_has_no_labels() -> None:
+    scans = ["imagesTr/c_001_0000.nii.gz", "imagesTr/c_002_0000.nii.gz", "imagesTs/c_001_0000.nii.gz"]
+    tree = _tree(*scans, "labelsTr/c_001.nii.gz", "labelsTs/c_003.nii.gz")
+    drafts = _by_name(tree)
+    assert {(draft.label, draft.split) for draft in tree.drafts} == {(None, None)}
+    assert drafts["imagesTr/c_001_0000"].mask == ROOT / "labelsTr/c_001.nii.gz"
+    assert [draft.reason is None for draft in tree.drafts if "imagesTs" in draft.study] == [True]
+    assert [draft.mask for draft in tree.drafts if "imagesTs" in draft.study] == [None]
+    assert [bool(draft.reason) for draft in tree.drafts if "labelsTs" in draft.study] == [True]
+
+
+@pytest.mark.parametrize("inner", [("training_set", "test_set"), ("images", "images"), ("img", "imgs")])
+def test_wrappers_inside_a_split_are_seen_through(inner: tuple[str, str]) -> None:
+    sides = [("training_set", inner[0]), ("test_set", inner[1])]
+    tree = _tree(*(f"{a}/{b}/{pet}/{a}{n}.jpg" for a, b in sides for pet in ("cats", "dogs") for n in range(2)))
+    assert {(draft.split, draft.label) for draft in tree.drafts} == {
+        (split, pet) for split in ("train", "test") for pet in ("cats", "dogs")
+    }
+
+
+def test_a_copy_of_the_classes_beside_them_is_refused() -> None:
+    with pytest.raises(LabelError, match="brain_tumor_dataset would be a class"):
+        _tree(*(f"{top}{name}/{n}.jpg" for top in ("", "brain_tumor_dataset/") for name in ("yes", "no") for n in "12"))
+
+
+def test_folders_of_one_digit_and_several_pictures_are_classes() -> None:
+    assert {draft.label for draft in _tree(*(f"{c}/{n}.png" for c in "01" for n in range(3))).drafts} == {"0", "1"}
+    assert _tree(*(f"{c}/{n}.png" for c in range(12) for n in range(3))).shape == "patients"
+    assert _tree("0/t1.nii.gz", "0/t2.nii.gz", "1/t1.nii.gz").shape == "patients"
+
+
 _PARTS = st.sampled_from(["train", "test", "a", "normal", "images", "masks", "p1", "p2", "sub-01", "x y"])
 _NAMES = st.sampled_from(["1.png", "2.jpg", "1_mask.png", "p_t1.nii.gz", "p_flair.nii.gz", "p_seg.nii.gz", "q.nii"])
 

@@ -212,7 +212,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume_row
 
 def test_nowhere_to_write(tmp_path: Path, volume_rows: list[FakeRow]) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="is a file"):
+    with pytest.raises(UsageError, match="a file stands where a folder is needed"):
         pack(volume_rows[:1], VOLUMES, tmp_path / "file" / "store")
 
 

@@ -14,7 +14,7 @@ from secondread.index.gather import gather
 from secondread.index.inspect import inspect
 from secondread.index.join import join_labels
 from secondread.index.names import is_normal, squeeze
-from secondread.index.split import freeze
+from secondread.index.split import find_leaks, freeze, refuse_leaks
 from secondread.index.table import Index, Row
 
 Progress = Callable[[str, int, int], None]
@@ -62,7 +62,7 @@ def build_index(
     if not data:
         raise DataError("no data were given: name a folder, a CSV or an index")
     if len(data) == 1 and data[0].suffix.lower() == ".parquet" and labels is None and not normal:
-        return Index.load(data[0])
+        return _frozen(Index.load(data[0]), seed, fractions, repair=repair)
     drafts, indexed, notes = gather([Path(path) for path in data], normal, progress)
     if labels is not None:
         drafts, more = join_labels(drafts, labels.absolute())
@@ -78,6 +78,18 @@ def build_index(
     sides, more = freeze(rows, seed=seed, fractions=fractions, repair=repair)
     rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
     return Index.of(rows, list(dict.fromkeys([*notes, *more])))
+
+
+def _frozen(index: Index, seed: int, fractions: tuple[float, float, float], *, repair: bool) -> Index:
+    """An index as it is, unless its split leaks: a file that others wrote or edited is not trusted to be clean."""
+    rows = index.all_rows()
+    if not repair:
+        refuse_leaks(rows)
+    if not find_leaks([row for row in rows if not row.excluded]):
+        return index
+    sides, notes = freeze(rows, seed=seed, fractions=fractions, repair=True)
+    rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
+    return Index.of(rows, list(dict.fromkeys([*index.notes, *notes])))
 
 
 def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[Row]:

@@ -63,13 +63,27 @@ def gather(
         else:
             raise DataError(f"{path} is no folder, CSV, index (.parquet) or scan; scans are {READABLE}")
     if loose:
-        drafts, more = as_studies([_item(found, Path(found.source).parent, 0) for found in loose], "", Place())
-        trees.append(Tree("files", "classes", tuple(drafts), tuple(more)))
+        trees.append(_tree_of_files(loose))
     notes += [note for tree in trees for note in tree.notes]
     trees, said = _name_roots(trees, normal)
     drafts, more = _once_each([draft for tree in trees for draft in tree.drafts], rows)
     names = {draft.study: tree.name for tree in reversed(trees) for draft in tree.drafts}
     return _unique([_with_patient(_in_utf8(draft)) for draft in drafts], rows, names), rows, [*notes, *said, *more]
+
+
+def _tree_of_files(loose: Sequence[Found]) -> Tree:
+    """Files given one by one: those of one folder may be contrasts of one study, those of two folders never are."""
+    top = Path(os.path.commonpath([Path(found.source).parent for found in loose]))
+    folders: dict[Path, list[Item]] = {}
+    for found in loose:
+        folders.setdefault(Path(found.source).parent, []).append(_item(found, top, 0))
+    drafts: list[Draft] = []
+    notes: list[str] = []
+    for folder, items in folders.items():
+        more, said = as_studies(items, "/".join(folder.relative_to(top).parts), Place())
+        drafts += [replace(draft, study=draft.study or folder.name) for draft in more]
+        notes += said
+    return Tree("files", "classes", tuple(drafts), tuple(notes))
 
 
 def _unread_tables(folder: Path) -> list[str]:

@@ -91,11 +91,11 @@ def freeze(
         raise UsageError(
             f"the split's fractions {fractions} should be three shares that add up to 1, the first above 0"
         )
+    if not repair:
+        refuse_leaks(rows)
     included = [n for n, row in enumerate(rows) if not row.excluded]
     kept = [rows[n] for n in included]
     leaks = find_leaks(kept)
-    if leaks and not repair:
-        raise LeakError(_refusal(kept, leaks))
     unit = _units(kept)
     labels = sorted({row.label or "" for row in kept})
     given = np.array([SPLITS.index(row.split) if row.split else FREE for row in kept], np.int64)
@@ -132,6 +132,13 @@ def find_leaks(rows: Sequence[Row]) -> list[Leak]:
     # Two sides may also meet through a study that has none: a copy of one, of the patient of the other.
     tied = [-1 if member in covered else member for member in unit.tolist()]
     return [*leaks, *_divisions(rows, tied, "tied by copies and patients between them that the split leaves open")]
+
+
+def refuse_leaks(rows: Sequence[Row]) -> None:
+    """Raise LeakError where the sides that rows carry divide a group or a cluster."""
+    kept = [row for row in rows if not row.excluded]
+    if leaks := find_leaks(kept):
+        raise LeakError(_refusal(kept, leaks))
 
 
 def _divisions(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
@@ -261,5 +268,6 @@ def _refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
         f"the given split leaks: of {len(rows):,} studies, {patients:,} patients and {len(leaks) - patients:,} "
         f"clusters of near-duplicates are divided between train, validation and test, so that any figure on the test "
         f"studies would be too good.\n  {shown}{more}\n"
-        f"Mend the split in the data, or have these patients dealt anew (repair)."
+        f"Mend the split in the data, or have these patients dealt anew: "
+        f"`secondread index DATA --repair -o index.parquet`, then train on that file."
     )

@@ -11,7 +11,8 @@ What a folder is, decided from the top:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -92,13 +93,16 @@ def _plant(root: Path, items: Sequence[Item]) -> Node:
 
 
 def _shape(node: Node, normal: Sequence[str]) -> Shape:
-    children = list(node.children.values())
+    children = [child for child in node.children.values() if not _is_holder(child.name, node.children)]
     if not children:
-        return "flat"
+        inner = [_shape(child, normal) for child in node.children.values()]
+        return next((shape for shape in inner if shape != "flat"), "flat")
     splits = {split_of(child.name) for child in children} - {None}
     if "train" in splits or len(splits) > 1:
         return "splits"
     if any(is_normal(child.name, normal) for child in children):
+        return "classes"
+    if all(_is_numbered_class(child) for child in children):
         return "classes"
     named = sum(patient_of(child.name) is not None or bool(_SUBJECT.match(child.name)) for child in children)
     if 2 * named > len(children) or _each_one_study(children):
@@ -115,17 +119,45 @@ def _each_one_study(children: Sequence[Node]) -> bool:
 
 
 def _grow(node: Node, place: Place, normal: Sequence[str], notes: list[str]) -> list[Draft]:
-    shape = _shape(node, normal)
-    if shape == "splits" and place.split is None:
+    node = _unwrapped(node, place)
+    if _shape(node, normal) == "splits" and place.split is None and not _all_holders(node):
         return _grow_splits(node, place, normal, notes)
-    if shape != "classes":
-        return _gather(node, place, notes)
+    # A folder named images or masks tells what its files are, never what they show.
+    holders = [name for name in node.children if _is_holder(name, node.children)]
+    held = [draft for name in holders for draft in _grow(node.children[name], place, normal, notes)]
+    node = replace(node, children={name: node.children[name] for name in node.children if name not in holders})
+    if _shape(node, normal) != "classes":
+        return held + _gather(node, place, notes)
+    _refuse_nested_classes(node)
     if node.items:
         notes.append(f"{node.name} holds {len(node.items)} scans beside its class folders: they have no label.")
-    drafts = _studies(node, place, notes)
+    drafts = held + _studies(node, place, notes)
     for child in node.children.values():
         drafts += _gather(child, replace(place, label=child.name), notes)
     return drafts
+
+
+def _unwrapped(node: Node, place: Place) -> Node:
+    """What lies below a lone folder that says nothing new: ``images``, or the split's own name once more."""
+    while not node.items and len(node.children) == 1:
+        (child,) = node.children.values()
+        again = place.split is not None and split_of(child.name) == place.split
+        if not again and squeeze(child.name) not in _IMAGE_FOLDERS:
+            break
+        node = child
+    return node
+
+
+def _refuse_nested_classes(node: Node) -> None:
+    """Raise LabelError where a class holds folders named like the classes beside it: often a copy of all the data."""
+    names = {squeeze(name) for name in node.children if not _SUBJECT.match(name)}
+    for child in node.children.values():
+        again = sorted(name for name in child.children if squeeze(name) in names - {squeeze(child.name)})
+        if again:
+            raise LabelError(
+                f"{child.name} would be a class, and holds folders named like the classes beside it "
+                f"({', '.join(again)}): move {child.name} away if it is a copy of the data, or give it alone"
+            )
 
 
 def _grow_splits(node: Node, place: Place, normal: Sequence[str], notes: list[str]) -> list[Draft]:
@@ -136,7 +168,9 @@ def _grow_splits(node: Node, place: Place, normal: Sequence[str], notes: list[st
             f"{node.name} holds split folders ({named}) beside {', '.join(others) or 'loose scans'}: "
             f"move what belongs to no split away, or give the split in a CSV with a split column"
         )
-    drafts = []
+    reason = "it is named like a mask, and lies beside the split folders, in none of them"
+    lost = [replace(item, error=item.error or reason) for item in node.items]
+    drafts = _studies(replace(node, items=lost), place, notes)
     for child in node.children.values():
         drafts += _grow(child, replace(place, split=split_of(child.name)), normal, notes)
     return drafts
@@ -148,13 +182,25 @@ def _gather(node: Node, place: Place, notes: list[str]) -> list[Draft]:
     children = list(node.children.values())
     for child in children:
         items = list(child.below())
+        holder = _is_holder(child.name, node.children)
+        named = bool(_SUBJECT.match(child.name)) and not patient_of(child.path)
         if one_study(items) and squeeze(child.name) not in _IMAGE_FOLDERS:
-            drafts += as_one_study(items, child.path, place)
+            # Only a given split asks who the patient of a lone study is: the other side may hold another of them.
+            known = place.group or (_patient_path(child, place) if named and place.split else None)
+            drafts += as_one_study(items, child.path, replace(place, group=known))
             continue
-        patient = len(children) >= MIN_PATIENT_FOLDERS or _SUBJECT.match(child.name) or patient_of(child.name)
-        known = place.group or (child.path if patient and not patient_of(child.path) else None)
+        patient = not holder and (len(children) >= MIN_PATIENT_FOLDERS or named)
+        known = place.group or (_patient_path(child, place) if patient and not patient_of(child.path) else None)
         drafts += _gather(child, replace(place, group=known), notes)
     return drafts
+
+
+def _patient_path(node: Node, place: Place) -> str:
+    """A patient's folder without the split above it: ``test/glioma/p1`` is the patient ``train/glioma/p1`` is."""
+    if place.split is None:
+        return node.path
+    *above, name = node.path.split("/")
+    return "/".join([*(part for part in above if split_of(part) is None), name])
 
 
 def _studies(node: Node, place: Place, notes: list[str]) -> list[Draft]:
@@ -168,6 +214,10 @@ def _pair_mask_folders(items: Sequence[Item]) -> list[Item]:
     """Give scans the masks that lie in a parallel folder (``images/a.png`` and ``masks/a.png``)."""
     inside = [item for item in items if any(_is_mask_folder(part) for part in item.folder)]
     inside_sources = {item.source for item in inside}
+    beside: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for folder in {item.folder for item in items}:
+        for depth, part in enumerate(folder):
+            beside[folder[:depth]].add(part)
     keys = {_pair_key(item): item for item in inside}
     paired: dict[Path, Item] = {}
     scans = []
@@ -176,15 +226,47 @@ def _pair_mask_folders(items: Sequence[Item]) -> list[Item]:
         if partner is not None:
             paired[partner.source] = item
         scans.append(replace(item, mask=partner.source) if partner else item)
-    return [item for item in scans if item.source not in paired]
+    return [_told_if_orphan(item, beside) for item in scans if item.source not in paired]
+
+
+def _told_if_orphan(item: Item, beside: Mapping[tuple[str, ...], Collection[str]]) -> Item:
+    """An item that lies in a folder of masks and is no scan's mask, with that as its error."""
+    for depth, part in enumerate(item.folder):
+        if _is_holder(part, beside[item.folder[:depth]]) and squeeze(part) not in _IMAGE_FOLDERS:
+            reason = f"it lies in the folder of masks {part}, and no scan has its name"
+            return replace(item, error=item.error or reason)
+    return item
+
+
+def _is_holder(name: str, beside: Collection[str]) -> bool:
+    """Whether a folder is named for images or masks: ``labelsTr``, or ``glioma_masks`` with ``glioma`` beside it."""
+    return squeeze(name) in _MASK_FOLDERS | _IMAGE_FOLDERS or (_is_mask_folder(name) and _unmasked(name) in beside)
+
+
+def _all_holders(node: Node) -> bool:
+    return bool(node.children) and all(_is_holder(name, node.children) for name in node.children)
+
+
+def _is_numbered_class(node: Node) -> bool:
+    """``0``, ``1``: one digit and several pictures. Patients of whom there are more have longer numbers among them."""
+    items = list(node.below())
+    return bool(re.fullmatch(r"\d", node.name)) and len(items) > 1 and all(item.picture for item in items)
 
 
 def _is_mask_folder(name: str) -> bool:
     return squeeze(name) in _MASK_FOLDERS or bool(re.search(r"[-_ ]masks?$", name, re.IGNORECASE))
 
 
+def _unmasked(name: str) -> str:
+    return re.sub(r"[-_ ]masks?$", "", name, flags=re.IGNORECASE)
+
+
 def _pair_key(item: Item) -> tuple[tuple[str, ...], str]:
     """The folders without those that tell image from mask, and the name without the words that do."""
-    parts = (re.sub(r"[-_ ]masks?$", "", part, flags=re.IGNORECASE) for part in item.folder)
-    folder = tuple(part for part in parts if squeeze(part) not in _MASK_FOLDERS | _IMAGE_FOLDERS)
-    return folder, re.sub(r"_0000$", "", base_of(item.stem))
+    folder = []
+    for part in map(_unmasked, item.folder):
+        if squeeze(part) not in _MASK_FOLDERS | _IMAGE_FOLDERS:
+            folder.append(part)
+        elif part.endswith(("Tr", "Ts")):
+            folder.append(part[-2:])  # nnU-Net's labelsTr mark imagesTr, and labelsTs imagesTs
+    return tuple(folder), re.sub(r"_0000$", "", base_of(item.stem))
