@@ -16,7 +16,7 @@ import pytest
 from secondread.errors import ChecksumError, DataError, ResourceError, UsageError
 from secondread.index import Index
 from secondread.infer import load_model
-from secondread.train import loop, train
+from secondread.train import OPTIMIZERS, loop, train
 from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
 from secondread.train.loop import new_state, schedule, spent
 from secondread.train.plan import Plan, make_plan
@@ -49,10 +49,11 @@ def test_volumes_with_masks_and_normals_give_a_located_model(volumes: Index, tmp
     assert "research aid" in (tmp_path / "run" / "model" / "CARD.md").read_text()
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_interrupted_run_resumes_to_the_same_bits(
-    pictures: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pictures: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    overrides = {**QUICK, "epochs": 4}
+    overrides = {**QUICK, "epochs": 3, "optimizer": optimizer}
     train(pictures, tmp_path / "whole", overrides=overrides)
 
     class Killed(BaseException):
