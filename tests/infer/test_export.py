@@ -46,7 +46,7 @@ def test_a_network_that_says_something_else_is_refused(
     monkeypatch.setattr(room, "TOLERANCE", 0.0)
     with pytest.raises(RefusedError, match="differs"):
         export_bundle(model, tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
+    assert list((tmp_path / "bundle").iterdir()) == [], "nothing there that reads as a model"
 
 
 def test_a_model_is_not_exported_onto_itself(model: Path) -> None:

@@ -34,7 +34,7 @@ OPTIMIZERS: dict[str, OptimizerKind] = {
     ),
     "rmsprop": OptimizerKind(
         torch.optim.RMSprop,
-        1e-3,
+        3e-4,
         {"alpha": 0.99},
         "scales each step by the recent size of its gradient; robust with small batches, noisier at the end than adamw",
     ),
