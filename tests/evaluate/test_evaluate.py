@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -212,12 +213,10 @@ def test_what_cannot_be_judged_is_refused(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_a_resource_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import secondread.infer
-
-    def full(path: Path, content: bytes) -> None:
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     run = write_run(tmp_path / "R", write_pictures(tmp_path / "data", 6))
-    monkeypatch.setattr(secondread.infer, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ResourceError, match="disk is full"):
         evaluate(run, tmp_path / "E", reader=FakeReader(spec(ABNORMAL, "no_tumor")))
