@@ -23,7 +23,7 @@ test: lint system-packages
 	$(BIN)/python -m pytest
 
 check-all: lint system-packages
-	$(BIN)/python -m pytest -m "slow or not slow"
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(TOOLS)
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from secondread.console import Progress, answer, ending, figure_line, outcome_li
 
 if TYPE_CHECKING:
     from secondread.index import Index
+    from secondread.train import Packed
 
 app = typer.Typer(
     name="secondread",
@@ -59,7 +60,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path("demo"),
     studies: Annotated[int, typer.Option(help="Simulated studies to learn from and to be judged on.")] = 320,
-    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 9.0,
+    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 10.0,
 ) -> None:
     """The main job on simulated scans, no data needed; ends with the path of a report."""
     with ending("demo", "Run it again: what was finished until then is kept."), Progress() as progress:
@@ -121,13 +122,15 @@ def pack(
     verify: Annotated[bool, typer.Option(help="Check every byte of an existing store instead of packing.")] = False,
     size: Size = None,
     spacing: Spacing = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    normal: Normal = None,
 ) -> None:
-    """Bring every study to the grid that training reads, chunked and checksummed; resumable."""
+    """Bring every study to the grid that training reads, chunked and checksummed; resumable. Then: train STORE."""
     with ending("pack", "Run it again to go on: finished studies are kept."):
         from secondread.errors import UsageError
         from secondread.store import Store
-        from secondread.store import pack as pack_rows
-        from secondread.train import make_plan
+        from secondread.train import check_overrides, pack_data
 
         if verify:
             Store.open(store).verify()
@@ -135,17 +138,21 @@ def pack(
             return
         if not data:
             raise UsageError("name the data to pack and then the folder of the store: secondread pack DATA STORE")
+        grid = {"size": size, "spacing": spacing, "seed": seed}
+        check_overrides(grid)
         with Progress() as progress:
-            table = _index(data, None, None, None, progress)
-            plan = make_plan(table, {"size": size, "spacing": spacing}, device=_device("auto"))
-            packed = pack_rows([*table.rows("train"), *table.rows("validation")], plan.recipe, store, progress=progress)
-        _say_excluded(packed.excluded)
-        say(f"wrote {store}: {len(packed.cases)} studies")
+            table = _index(data, labels, normal, seed, progress)
+            packed = pack_data(table, store, grid, device=_device("auto"), progress=progress).store
+        for study, reason in packed.excluded:
+            say(f"left out: {study}: {reason}")
+        say(f"wrote {store}: {len(packed.cases)} studies\ntrain on it: secondread train {quote(str(store))}")
 
 
 @app.command()
 def train(
-    data: Annotated[list[Path] | None, typer.Argument(help="As for index; not needed with --resume.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="As for index, or a packed store; not needed with --resume.")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")] = Path("run"),
     plan: PlanFile = None,
     optimizer: Optimizer = None,
@@ -172,7 +179,7 @@ def train(
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings
         from secondread.errors import UsageError
-        from secondread.train import refuse_existing
+        from secondread.train import check_overrides, is_packed, open_packed, refuse_existing
         from secondread.train import train as train_run
 
         if not data and not resume:
@@ -181,11 +188,17 @@ def train(
             raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
         chosen = _device(device)
-        table = None
+        source: Index | Packed | None = None
         if data and not resume:
             refuse_existing(out)
-            table = _index(data, labels, normal, overrides.get("seed"), progress)
-        model = train_run(table, out, overrides=overrides, resume=resume, device=chosen, progress=progress, say=say)
+            check_overrides(overrides)
+            if len(data) == 1 and is_packed(data[0]):
+                if labels or normal:
+                    raise UsageError("labels were settled when the store was packed: give them to pack")
+                source = open_packed(data[0])
+            else:
+                source = _index(data, labels, normal, overrides.get("seed"), progress)
+        model = train_run(source, out, overrides=overrides, resume=resume, device=chosen, progress=progress, say=say)
         say(f"{outcome_line(out)}\nmodel: {model}\njudge it: secondread evaluate {quote(str(out))}")
 
 
@@ -283,7 +296,8 @@ def read(
             studies = studies_in(scans, progress)
             outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)
         for error in outcome.errors:
-            say(f"not read: {error['study']}: {error['error']}")
+            named = error["error"] if error["study"] in error["error"] else f"{error['study']}: {error['error']}"
+            say(f"not read: {named}")
         say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}")
         if as_json:
             answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})
@@ -374,11 +388,6 @@ def _how_to_go_on(run: Path) -> str:
     if (run / "plan.json").exists():
         return f"Go on with: secondread train -o {quote(str(run))} --resume"
     return "Nothing was written yet; run it again."
-
-
-def _say_excluded(excluded: list[tuple[str, str]]) -> None:
-    for study, reason in excluded:
-        say(f"left out: {study}: {reason}")
 
 
 if __name__ == "__main__":

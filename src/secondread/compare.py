@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from secondread.errors import DataError, UsageError
 from secondread.evaluate import compare_report
-from secondread.index import require_learnable
-from secondread.train import OPTIMIZERS, Plan, make_plan, pack_for, train
+from secondread.train import OPTIMIZERS, Plan, pack_data, replan, train
+from secondread.train.plan import GRID_OVERRIDES
 
 if TYPE_CHECKING:
     from secondread.index import Index
@@ -34,20 +34,21 @@ def compare_optimizers(
         UsageError, DataError: as :func:`check_names` and :func:`secondread.train.train`.
     """
     check_names(names)
-    require_learnable(index)
-    store = pack_for(index, make_plan(index, overrides, device=device), out / "store", progress)
+    packed = pack_data(index, out / "store", overrides, device=device, progress=progress)
+    shared = {name: value for name, value in overrides.items() if name not in GRID_OVERRIDES}
     runs = {name: out / name for name in dict.fromkeys(names)}
-    chosen = {name: {**overrides, "optimizer": name} for name in runs}
     for name, run in runs.items():
+        chosen = {**shared, "optimizer": name}
         started = (run / "plan.json").exists()
-        if started and Plan.load(run / "plan.json") != make_plan(index, chosen[name], device=device):
+        if started and Plan.load(run / "plan.json") != replan(packed.plan, chosen):
             raise UsageError(f"{run} holds a run of another plan: name another folder with -o")
         if (run / "model" / "manifest.json").exists():
             continue
         if say:
             say(f"training with {name}: {OPTIMIZERS[name].when}")
+        data, settings = (None, None) if started else (packed, chosen)
         try:
-            train(index, run, overrides=chosen[name], store=store, resume=started, device=device, progress=progress)
+            train(data, run, overrides=settings, resume=started, device=device, progress=progress)
         except DataError as error:
             # An optimizer that diverges is a result of the comparison, not the end of it.
             if say:

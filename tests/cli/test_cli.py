@@ -100,6 +100,15 @@ def test_pack_verify_and_a_flipped_byte(shapes: Path, tmp_path: Path, secondread
     assert "pack" in secondread("pack", "--verify", store, code=4).err
 
 
+def test_train_from_a_store(shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
+    store, run = tmp_path / "store", tmp_path / "run"
+    assert f"secondread train {store}" in secondread("pack", shapes, store, "--size", 32).err
+    secondread("train", store, "-o", run, "--epochs", 1)
+    assert secondread("evaluate", run, "-o", tmp_path / "e").err.count("accuracy")
+    assert "settled" in secondread("train", store, "-o", tmp_path / "r2", "--size", 64, code=2).err
+    assert "settled" in secondread("train", store, "-o", tmp_path / "r2", "--normal", "dark", code=2).err
+
+
 def test_train_leaves_a_whole_run_and_says_what_came_of_it(
     shapes: Path, picture_run: Path, tmp_path: Path, secondread: Secondread
 ) -> None:

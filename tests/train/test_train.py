@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from secondread.errors import ChecksumError, DataError, ResourceError, UsageError
 from secondread.index import Index
 from secondread.infer import load_model
-from secondread.train import OPTIMIZERS, loop, train
+from secondread.train import OPTIMIZERS, loop, open_packed, pack_data, train
 from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
 from secondread.train.loop import new_state, schedule, spent
 from secondread.train.plan import Plan, make_plan
@@ -49,16 +50,12 @@ def test_volumes_with_masks_and_normals_give_a_located_model(volumes: Index, tmp
     assert "research aid" in (tmp_path / "run" / "model" / "CARD.md").read_text()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_an_interrupted_run_resumes_to_the_same_bits(
-    pictures: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
-    overrides = {**QUICK, "epochs": 3, "optimizer": optimizer}
-    train(pictures, tmp_path / "whole", overrides=overrides)
+class Killed(BaseException):
+    """What no handler of ours expects."""
 
-    class Killed(BaseException):
-        pass
 
+def cut_and_resume(data: Index, run: Path, overrides: Mapping[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, die right after the second checkpoint, go on."""
     calls = []
 
     def die_after_the_second(folder: Path, state: State) -> None:
@@ -69,11 +66,48 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
 
     monkeypatch.setattr(loop, "save_checkpoint", die_after_the_second)
     with pytest.raises(Killed):
-        train(pictures, tmp_path / "cut", overrides=overrides)
-    assert not (tmp_path / "cut" / "model").exists()
+        train(data, run, overrides=overrides)
+    assert not (run / "model").exists()
     monkeypatch.undo()
-    train(None, tmp_path / "cut", resume=True)
+    train(None, run, resume=True)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    pictures: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    overrides = {**QUICK, "epochs": 3, "samples": 24, "optimizer": optimizer}
+    train(pictures, tmp_path / "whole", overrides=overrides)
+    cut_and_resume(pictures, tmp_path / "cut", overrides, monkeypatch)
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_an_interrupted_run_on_volumes_resumes_to_the_same_bits(
+    volumes: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = {"epochs": 3, "samples": 4, "width": 8}
+    train(volumes, tmp_path / "whole", overrides=overrides)
+    cut_and_resume(volumes, tmp_path / "cut", overrides, monkeypatch)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_from_a_store_packed_before_it_learns_the_same(pictures: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "direct", overrides={**QUICK, "epochs": 1})
+    packed = pack_data(pictures, tmp_path / "store", {"size": QUICK["size"]})
+    train(packed, tmp_path / "run", overrides={"width": 8, "batch": 8, "epochs": 1})
+    assert weights(tmp_path / "run") == weights(tmp_path / "direct")
+    assert not (tmp_path / "run" / "store").exists()
+    train(None, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run" / "store").exists()
+    with pytest.raises(UsageError, match="size was settled"):
+        train(open_packed(tmp_path / "store"), tmp_path / "other", overrides={"size": 64})
+
+
+def test_a_run_that_never_learned_can_be_begun_anew(pictures: Index, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="MiB"):
+        train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1, "memory_mib": 1})
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    assert weights(tmp_path / "run")
 
 
 @pytest.mark.slow

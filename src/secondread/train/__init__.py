@@ -1,7 +1,20 @@
 """The plan, augmentation, the loop on one page, resume."""
 
 from secondread.train.optimisers import OPTIMIZERS
-from secondread.train.plan import Plan, make_plan
-from secondread.train.run import pack_for, refuse_existing, train
+from secondread.train.packed import Packed, is_packed, open_packed, pack_data
+from secondread.train.plan import Plan, check_overrides, make_plan, replan
+from secondread.train.run import refuse_existing, train
 
-__all__ = ["OPTIMIZERS", "Plan", "make_plan", "pack_for", "refuse_existing", "train"]
+__all__ = [
+    "OPTIMIZERS",
+    "Packed",
+    "Plan",
+    "check_overrides",
+    "is_packed",
+    "make_plan",
+    "open_packed",
+    "pack_data",
+    "refuse_existing",
+    "replan",
+    "train",
+]

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from secondread.errors import ConfoundedError, DataError, UsageError
 from secondread.files import write_whole
 from secondread.formats import read_volume
-from secondread.models import LESION, LOSSES, NetworkSpec, Task
+from secondread.models import BACKBONES, LESION, NetworkSpec, Task, loss_for
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
 from secondread.volume import Recipe, extent
@@ -28,8 +28,13 @@ CPU_VOXELS = 400_000
 CUDA_VOXELS = 128**3
 PICTURE_SIDE = 160
 LARGE_PICTURE = 128
+SMALLEST_PICTURE = 32
+SPACINGS_MM = (0.1, 20.0)
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
+
+FEWEST_SAMPLES = {2: 64, 3: 40}
+"""Samples an epoch, however few studies there are: an epoch of a step or two is nearly all validation."""
 
 FINGERPRINT_STUDIES = 12
 """So many volumes are opened to learn how large a head is."""
@@ -96,6 +101,7 @@ class Plan:
 
 OVERRIDES = ("batch", "samples", "optimizer", "learning_rate", "loss", "epochs", "minutes", "seed", "memory_mib")
 NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
+GRID_OVERRIDES = ("size", "spacing")
 
 
 def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, device: str = "cpu") -> Plan:
@@ -103,8 +109,8 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
 
     Args:
         index: its included rows of the training split decide.
-        overrides: any of OVERRIDES, NETWORK_OVERRIDES, ``size`` (side of a picture) and ``spacing`` (mm); None values
-            are left out.
+        overrides: any of OVERRIDES, NETWORK_OVERRIDES and GRID_OVERRIDES: ``size`` (side of a picture) and ``spacing``
+            (mm); None values are left out.
         device: ``cpu`` plans for minutes, ``cuda`` for finer grids.
 
     Raises:
@@ -113,6 +119,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         ConfoundedError: no contrast that every class has.
     """
     given = {k: v for k, v in (overrides or {}).items() if v is not None}
+    check_overrides(given)
     rows = teaching(index, "train")
     pictures = {row.kind == "picture" for row in rows}
     if len(pictures) != 1:
@@ -142,7 +149,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         network=network,
         patch=patch,
         batch=16 if flat else 2,
-        samples=len(rows) if flat else max(len(rows), 40),
+        samples=max(len(rows), FEWEST_SAMPLES[recipe.dimensions]),
         loss="dice-bce" if task.located else "bce",
         strength=Strength(rotation=20.0, zoom=0.2) if flat else Strength(rotation=12.0, zoom=0.15),
     )
@@ -152,6 +159,44 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         else "no masks: a classifier with an activation map"
     )
     return _override(replace(plan, reasons=tuple(reasons)), given)
+
+
+def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
+    """``plan`` with other settings, on the grid that its studies are packed on already.
+
+    Raises:
+        UsageError: an unknown name, an impossible value, or ``size`` or ``spacing``, which packing has settled.
+    """
+    given = {k: v for k, v in overrides.items() if v is not None}
+    if settled := [name for name in GRID_OVERRIDES if name in given]:
+        raise UsageError(f"{settled[0]} was settled when the store was packed: pack again for another, or leave it out")
+    check_overrides(given)
+    return _override(plan, given)
+
+
+def check_overrides(overrides: Mapping[str, Any]) -> None:
+    """Raise UsageError for an unknown name or an impossible value: before an hour is spent on reading scans."""
+    given = {k: v for k, v in overrides.items() if v is not None}
+    known = (*OVERRIDES, *NETWORK_OVERRIDES, *GRID_OVERRIDES)
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(f"a plan has no {', '.join(unknown)}; there are {', '.join(known)}")
+    if "loss" in given:
+        loss_for(str(given["loss"]))
+    if "optimizer" in given:
+        kind_of(str(given["optimizer"]))
+    if str(given.get("network", "segresnet")) not in BACKBONES:
+        raise UsageError(f"no network called {given['network']!r}; there are {', '.join(BACKBONES)}")
+    for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
+        if name in given and not 0 < _number(name, given[name]) < math.inf:
+            raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
+    if _number("width", given.get("width", 8)) % 8:
+        raise UsageError(f"width must be a multiple of 8, got {given['width']}")
+    if "seed" in given and not _number("seed", given["seed"]) >= 0:
+        raise UsageError(f"seed must be 0 or more, got {given['seed']}")
+    if "size" in given and not _number("size", given["size"]) >= SMALLEST_PICTURE:
+        raise UsageError(f"size {given['size']} is below {SMALLEST_PICTURE} pixels")
+    if "spacing" in given and not SPACINGS_MM[0] <= _number("spacing", given["spacing"]) <= SPACINGS_MM[1]:
+        raise UsageError(f"spacing {given['spacing']} mm is outside {SPACINGS_MM[0]} to {SPACINGS_MM[1]}")
 
 
 def teaching(index: Index, split: str) -> list[Row]:
@@ -175,8 +220,6 @@ def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) ->
         by_class.setdefault(row.label, []).append(row.channels == 3)
     colour = all(sum(flags) > len(flags) / 2 for flags in by_class.values())
     side = int(_number("size", given.pop("size", PICTURE_SIDE)))
-    if side < 32:
-        raise UsageError(f"size {side} is below 32 pixels")
     reasons.append(f"{'colour' if colour else 'grey'} pictures, the foreground fitted into {side}x{side}")
     channels = ("red", "green", "blue") if colour else ("grey",)
     return Recipe(channels, size=(side, side)), (side, side)
@@ -194,8 +237,6 @@ def _volumes(
     step = max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
     if "spacing" in given:
         step = _number("spacing", given.pop("spacing"))
-        if not 0.1 <= step <= 20:
-            raise UsageError(f"spacing {step} mm is outside 0.1 to 20")
     spacing = (max(step, native[0]), max(step, native[1]), max(step, native[2]))
     spacing = (round(spacing[0], 2), round(spacing[1], 2), round(spacing[2], 2))
     # To the nearest: rounding up would pad a head to half as much again, of air.
@@ -236,20 +277,8 @@ def _number(name: str, value: Any) -> float:
 
 
 def _override(plan: Plan, given: dict[str, Any]) -> Plan:
-    if unknown := set(given) - set(OVERRIDES) - set(NETWORK_OVERRIDES):
-        known = ", ".join((*OVERRIDES, *NETWORK_OVERRIDES, "size", "spacing"))
-        raise UsageError(f"a plan has no {', '.join(sorted(unknown))}; there are {known}")
-    if str(given.get("loss", plan.loss)) not in LOSSES:
-        raise UsageError(f"no loss called {given['loss']!r}; there are {', '.join(LOSSES)}")
     optimizer = str(given.get("optimizer", plan.optimizer))
     given.setdefault("learning_rate", kind_of(optimizer).learning_rate)
-    for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
-        if name in given and not 0 < _number(name, given[name]) < math.inf:
-            raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
-    if _number("width", given.get("width", 8)) % 8:
-        raise UsageError(f"width must be a multiple of 8, got {given['width']}")
-    if "seed" in given and not _number("seed", given["seed"]) >= 0:
-        raise UsageError(f"seed must be 0 or more, got {given['seed']}")
     if "minutes" in given and "epochs" not in given:
         given["epochs"] = None
     network = replace(plan.network, **{NETWORK_OVERRIDES[k]: given.pop(k) for k in NETWORK_OVERRIDES if k in given})

@@ -9,25 +9,27 @@ from typing import Any
 
 from secondread import __version__
 from secondread.errors import DataError, UsageError, writing
-from secondread.index import Index, require_learnable
+from secondread.files import write_whole
+from secondread.index import Index
 from secondread.infer import ModelSpec, save_model
 from secondread.models import build, loss_for
-from secondread.store import Case, Feed, Store, pack
+from secondread.store import Case, Feed, Store
 from secondread.train.card import card
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
-from secondread.train.plan import Plan, make_plan, teaching
+from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
+from secondread.train.plan import Plan, replan, teaching
 from secondread.train.validate import validate
 
-NO_VALIDATION = "no study is left for validation: at least two groups of each class are needed"
+STORE_NAME = "store"
+STORE_ELSEWHERE = "store-folder.txt"
 
 
 def train(
-    index: Index | None,
+    data: Index | Packed | None,
     run: Path,
     *,
     overrides: Mapping[str, Any] | None = None,
-    store: Store | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: Report | None = None,
@@ -36,9 +38,9 @@ def train(
     """Train a model in the folder ``run``.
 
     Args:
-        index: what to learn from; None with ``resume``, where the run's own index serves.
+        data: what to learn from: an index, which the run packs for itself, or what is packed already; None with
+            ``resume``, where the run's own serves.
         overrides: see :func:`secondread.train.plan.make_plan`; not with ``resume``: a plan is frozen.
-        store: packed cases; without one the run packs its own.
         progress: called as (what, done, total).
         say: takes sentences for the person who waits.
         resume: go on from the newest checkpoint.
@@ -52,34 +54,17 @@ def train(
         ResourceError: disk or permission.
     """
     began = time.monotonic()
-    plan_file, index_file = run / "plan.json", run / "index.parquet"
-    if resume:
-        if not plan_file.exists():
-            raise UsageError(f"{run} holds no run to go on with: train without --resume")
-        plan, index = Plan.load(plan_file), Index.load(index_file)
-    else:
-        refuse_existing(run)
-        if index is None:
-            raise UsageError("nothing to train on")
-        require_learnable(index)
-        if not teaching(index, "validation"):
-            raise DataError(NO_VALIDATION)
-        plan = make_plan(index, overrides, device=device)
-        build(plan.network)  # refuses a network that cannot be before anything is written
-        with writing(run):
-            run.mkdir(parents=True, exist_ok=True)
-            index.save(index_file)
-        plan.save(plan_file)
-    if say:
-        for reason in plan.reasons:
-            say(f"plan: {reason}")
-        mute = sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation"))
-        if mute:
-            say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
-    store = store or pack_for(index, plan, run / "store", progress)
-    if say:
-        for study, reason in store.excluded:
-            say(f"left out: {study}: {reason}")
+    say = say or _silent
+    if not resume:
+        begin(data, run, overrides, device)
+    plan, index = read_begun(run)
+    for reason in plan.reasons:
+        say(f"plan: {reason}")
+    if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
+        say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
+    store = store_of(run, index, plan, progress)
+    for study, reason in store.excluded:
+        say(f"left out: {study}: {reason}")
     held = [case for case in store.cases if case.split == "validation"]
     if not held:
         raise DataError(NO_VALIDATION)
@@ -95,21 +80,53 @@ def train(
     state = fit(plan, feed, held, run, device=device, spent_before=time.monotonic() - began, report=progress)
     if not state.progress.history:
         raise UsageError(
-            f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: remove {run}, and give "
-            f"more --minutes"
+            f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
         )
     return finish(plan, state, feed, held, run, device)
 
 
+def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] | None, device: str) -> None:
+    """Write a new run's index and, last, its plan. Raises what :func:`train` does."""
+    refuse_existing(run)
+    if data is None:
+        raise UsageError("nothing to train on")
+    if isinstance(data, Packed):
+        index, plan, elsewhere = data.index, replan(data.plan, overrides or {}), data.store.folder
+    else:
+        index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
+    build(plan.network)  # refuses a network that cannot be before anything is written
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+        (run / STORE_ELSEWHERE).unlink(missing_ok=True)
+        if elsewhere:
+            write_whole(run / STORE_ELSEWHERE, str(elsewhere.resolve()).encode())
+        index.save(run / INDEX_NAME)
+    plan.save(run / PLAN_NAME)
+
+
+def read_begun(run: Path) -> tuple[Plan, Index]:
+    """Plan and index of a run that has begun. Raises UsageError where there is none."""
+    if not (run / PLAN_NAME).exists():
+        raise UsageError(f"{run} holds no run to go on with: train without --resume")
+    return Plan.load(run / PLAN_NAME), Index.load(run / INDEX_NAME)
+
+
+def store_of(run: Path, index: Index, plan: Plan, progress: Report | None = None) -> Store:
+    """The store that a run learns from: the one it was given, else its own, packed now if need be."""
+    elsewhere = run / STORE_ELSEWHERE
+    if elsewhere.exists():
+        return Store.open(Path(elsewhere.read_text(encoding="utf-8")))
+    return pack_for(index, plan, run / STORE_NAME, progress)
+
+
 def refuse_existing(run: Path) -> None:
-    """Raise UsageError where ``run`` holds a run already: before hours are spent on reading data for it."""
-    if (run / "plan.json").exists():
+    """Raise UsageError where ``run`` has learned something already: before hours are spent on reading data for it."""
+    if (run / "checkpoints" / "latest.json").exists():
         raise UsageError(f"{run} already holds a run: go on with --resume, or name another folder")
 
 
-def pack_for(index: Index, plan: Plan, folder: Path, progress: Report | None = None) -> Store:
-    """The training and validation studies of an index, packed as the plan reads them. Errors as ``store.pack``."""
-    return pack([*teaching(index, "train"), *teaching(index, "validation")], plan.recipe, folder, progress=progress)
+def _silent(_: str) -> None:
+    """Says nothing."""
 
 
 def finish(plan: Plan, state: State, feed: Feed, held: Sequence[Case], run: Path, device: str) -> Path:
