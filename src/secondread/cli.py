@@ -120,14 +120,16 @@ def pack(
     *,
     store: Annotated[Path, typer.Argument(help="Folder of the store.", show_default=False)],
     verify: Annotated[bool, typer.Option(help="Check every byte of an existing store instead of packing.")] = False,
+    plan: PlanFile = None,
     size: Size = None,
     spacing: Spacing = None,
     seed: Seed = None,
     labels: Labels = None,
     normal: Normal = None,
 ) -> None:
-    """Bring every study to the grid that training reads, chunked and checksummed; resumable. Then: train STORE."""
+    """Bring the studies to learn from to the grid that training reads, checksummed; resumable. Then: train STORE."""
     with ending("pack", "Run it again to go on: finished studies are kept."):
+        from secondread.config import settings
         from secondread.errors import UsageError
         from secondread.store import Store
         from secondread.train import check_overrides, pack_data
@@ -138,10 +140,10 @@ def pack(
             return
         if not data:
             raise UsageError("name the data to pack and then the folder of the store: secondread pack DATA STORE")
-        grid = {"size": size, "spacing": spacing, "seed": seed}
+        grid = settings({"size": size, "spacing": spacing, "seed": seed}, plan)
         check_overrides(grid)
         with Progress() as progress:
-            table = _index(data, labels, normal, seed, progress)
+            table = _index(data, labels, normal, grid.get("seed"), progress)
             packed = pack_data(table, store, grid, device=_device("auto"), progress=progress).store
         for study, reason in packed.excluded:
             say(f"left out: {study}: {reason}")
@@ -179,18 +181,18 @@ def train(
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings
         from secondread.errors import UsageError
-        from secondread.train import check_overrides, is_packed, open_packed, refuse_existing
+        from secondread.train import check_overrides, is_packed, make_way, open_packed
         from secondread.train import train as train_run
 
         if not data and not resume:
             raise UsageError("name the data to train on, or --resume to go on with a run")
-        if resume and (data or plan or any(value is not None for value in flags.values())):
+        if resume and (data or plan or labels or normal or any(value is not None for value in flags.values())):
             raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
         chosen = _device(device)
         source: Index | Packed | None = None
         if data and not resume:
-            refuse_existing(out)
+            make_way(out)
             check_overrides(overrides)
             if len(data) == 1 and is_packed(data[0]):
                 if labels or normal:
@@ -262,9 +264,11 @@ def compare(
     with ending("compare", "Run it again to go on: finished runs are kept."):
         from secondread.compare import check_names, compare_optimizers
         from secondread.config import settings
+        from secondread.train import check_overrides
 
         check_names(names)
         overrides, chosen = settings(flags, plan), _device(device)
+        check_overrides(overrides)
         with Progress() as progress:
             table = _index(data, None, normal, overrides.get("seed"), progress)
             report = compare_optimizers(table, names, overrides, out, device=chosen, progress=progress, say=say)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from secondread.errors import DataError, UsageError
+from secondread.errors import DataError, DivergenceError, UsageError
 from secondread.evaluate import compare_report
-from secondread.train import OPTIMIZERS, Plan, pack_data, replan, train
-from secondread.train.plan import GRID_OVERRIDES
-
-if TYPE_CHECKING:
-    from secondread.index import Index
+from secondread.index import Index
+from secondread.train import OPTIMIZERS, Plan, pack_data, plan_for, replan, train
 
 
 def compare_optimizers(
@@ -34,22 +31,24 @@ def compare_optimizers(
         UsageError, DataError: as :func:`check_names` and :func:`secondread.train.train`.
     """
     check_names(names)
-    packed = pack_data(index, out / "store", overrides, device=device, progress=progress)
-    shared = {name: value for name, value in overrides.items() if name not in GRID_OVERRIDES}
     runs = {name: out / name for name in dict.fromkeys(names)}
+    chosen = {name: {**overrides, "optimizer": name} for name in runs}
+    base = plan_for(index, overrides, device=device)
+    begun = {name for name, run in runs.items() if (run / "checkpoints").exists()}
+    for name in begun:
+        same = Plan.load(runs[name] / "plan.json") == replan(base, chosen[name])
+        if not same or Index.load(runs[name] / "index.parquet").fingerprint() != index.fingerprint():
+            raise UsageError(f"{runs[name]} holds a run of other data or another plan: name another folder with -o")
+    packed = pack_data(index, out / "store", overrides, device=device, progress=progress)
     for name, run in runs.items():
-        chosen = {**shared, "optimizer": name}
-        started = (run / "plan.json").exists()
-        if started and Plan.load(run / "plan.json") != replan(packed.plan, chosen):
-            raise UsageError(f"{run} holds a run of another plan: name another folder with -o")
         if (run / "model" / "manifest.json").exists():
             continue
         if say:
             say(f"training with {name}: {OPTIMIZERS[name].when}")
-        data, settings = (None, None) if started else (packed, chosen)
+        data, settings = (None, None) if name in begun else (packed, chosen[name])
         try:
-            train(data, run, overrides=settings, resume=started, device=device, progress=progress)
-        except DataError as error:
+            train(data, run, overrides=settings, resume=name in begun, device=device, progress=progress)
+        except DivergenceError as error:
             # An optimizer that diverges is a result of the comparison, not the end of it.
             if say:
                 say(f"{name}: {error}")

@@ -18,7 +18,9 @@ def settings(flags: Mapping[str, Any], yaml_file: Path | None = None) -> dict[st
     Raises:
         UsageError: a file that is missing or no YAML mapping.
     """
-    known = {name.upper(): name for name in flags}
+    from secondread.train.plan import KNOWN_OVERRIDES
+
+    known = {name.upper(): name for name in (*flags, *KNOWN_OVERRIDES)}
     environment = {
         known[key.removeprefix(PREFIX)]: value
         for key, value in os.environ.items()

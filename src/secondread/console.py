@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from secondread.errors import ResourceError, SecondreadError
+from secondread.errors import ResourceError, SecondreadError, is_out_of_memory
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -80,7 +80,9 @@ def ending(verb: str, hint: str | Callable[[], str] = "") -> Iterator[None]:
         _fail(f"{error}{notes}", error.exit_code)
     except KeyboardInterrupt:
         _fail(f"{verb} was interrupted. {hint() if callable(hint) else hint}".rstrip(), INTERRUPTED)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         _fail(
             f"{verb} ran out of memory: a smaller batch (--batch) or a coarser grid (--spacing) needs less",
             ResourceError.exit_code,

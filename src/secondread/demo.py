@@ -12,7 +12,7 @@ from secondread.evaluate import evaluate
 from secondread.index import build_index, studies_in, summarise
 from secondread.infer import load_model, read_all
 from secondread.simulate import Settings, write_studies
-from secondread.train import train
+from secondread.train import Plan, check_overrides, train
 
 Progress = Callable[[str, int, int], None]
 
@@ -32,6 +32,7 @@ def run_demo(out: Path, *, studies: int, minutes: float, progress: Progress | No
     Returns:
         the path of the report, which is also the last line said.
     """
+    check_overrides({"minutes": minutes})
     settings = Settings(spacing=3.0, contrasts=("t1c", "flair"), diameters=(24.0, 55.0), faintest=1.0)
     say(f"1/5 simulating {studies} studies in {out / 'scans'}: half of them normal, half with lesions")
     labels = _simulated(out / "scans", studies, TRAINING_SEED, settings, progress)
@@ -40,7 +41,9 @@ def run_demo(out: Path, *, studies: int, minutes: float, progress: Progress | No
     say(summarise(index))
     run = out / "run"
     say(f"3/5 training for {minutes:g} minutes in {run}")
-    resume = (run / "plan.json").exists()
+    resume = (run / "checkpoints" / "latest.json").exists()
+    if resume and Plan.load(run / "plan.json").minutes != minutes:
+        raise UsageError(f"{run} was trained for other minutes: give those, or another folder with -o")
     train(
         index,
         run,

@@ -12,6 +12,7 @@
     │   ├── LabelError                   labels contradict each other or the files
     │   ├── MaskError                    a mask does not fit its scan
     │   └── DataError                    nothing, or not enough, to learn from or to judge
+    │       └── DivergenceError          the loss is no longer a number
     ├── RefusedError            exit 4   it could be done, and should not be
     │   ├── LeakError                    a split divides a patient or near-duplicates
     │   ├── ConfoundedError              something that is no disease gives the label away
@@ -80,6 +81,10 @@ class DataError(InputError):
     pass
 
 
+class DivergenceError(DataError):
+    pass
+
+
 class RefusedError(SecondreadError):
     exit_code = 4
 
@@ -134,6 +139,14 @@ def locating(what: str) -> Iterator[None]:
         raise
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch says so with a RuntimeError, on the CPU in words only."""
+    if isinstance(error, MemoryError):
+        return True
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
 @contextmanager
 def writing(what: object) -> Iterator[None]:
     """Turn an OSError while writing ``what`` into a :class:`ResourceError` where space, permission or memory ran out,
@@ -153,6 +166,7 @@ __all__ = [
     "ChecksumError",
     "ConfoundedError",
     "DataError",
+    "DivergenceError",
     "FormatError",
     "GeometryError",
     "InputError",
@@ -168,6 +182,7 @@ __all__ = [
     "UnsafeFileError",
     "UnsupportedFormat",
     "UsageError",
+    "is_out_of_memory",
     "locating",
     "writing",
 ]

@@ -101,3 +101,22 @@ def test_what_is_said_where_memory_ends(
     monkeypatch.setattr("secondread.train.loop.apply", too_large)
     done = secondread("train", shapes, "-o", tmp_path / "run", "--size", 32, "--epochs", 1, code=5)
     assert "--batch" in done.err
+
+
+def test_a_scan_that_memory_does_not_hold_stops_no_other(
+    shapes: Path, picture_run: Path, tmp_path: Path, secondread: Secondread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from secondread import infer
+
+    calls, predict = [], infer.predict
+
+    def short_of_memory(*arguments: object, **names: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory")
+        return predict(*arguments, **names)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("secondread.infer.reader.predict", short_of_memory)
+    done = secondread("read", picture_run, shapes / "dark", "-o", tmp_path / "o")
+    assert "read 8 of 9" in done.err
+    assert "memory does not hold" in done.err

@@ -114,3 +114,25 @@ def test_a_file_where_a_folder_is_needed(
     assert "notes.txt" in secondread("index", shapes, "-o", file / "i.parquet", code=2).err
     assert "it is a folder" in secondread("index", shapes, "-o", tmp_path, code=2).err
     assert file.read_text() == "x"
+
+
+def test_a_reading_never_lands_among_the_scans(shapes: Path, picture_run: Path, secondread: Secondread) -> None:
+    before = {path: path.read_bytes() for path in shapes.rglob("*.png")}
+    done = secondread("read", picture_run, shapes / "dark", "-o", shapes / "dark", code=2)
+    assert "name another folder" in done.err
+    assert {path: path.read_bytes() for path in shapes.rglob("*.png")} == before
+
+
+def test_a_training_that_has_not_ended_says_how_to_end_it(shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
+    run = tmp_path / "run"
+    secondread("train", shapes, "-o", run, "--size", 32, "--minutes", 1e-5, code=2)
+    assert "--resume" in secondread("read", run, shapes, "-o", tmp_path / "o", code=3).err
+    assert "--resume" in secondread("train", "--resume", "-o", run, "--normal", "dark", code=2).err
+
+
+@pytest.mark.parametrize(("name", "value"), [("width", 0), ("width", -8), ("seed", 2**63), ("memory_mib", 1)])
+def test_what_torch_could_not_bear(name: str, value: int, shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"{name}: {value}\nsize: 32\n")
+    done = secondread("train", shapes, "-o", tmp_path / "run", "--plan", plan, code=2)
+    assert name.partition("_")[0] in done.err

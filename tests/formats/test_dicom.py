@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,3 +268,22 @@ def test_one_file_of_a_series(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "s", VOXELS)
     with pytest.raises(SeriesError, match="whole series"):
         probe(paths[0])
+
+
+def test_a_colour_capture_beside_a_series_does_not_spoil_it(tmp_path: Path) -> None:
+    write_series(tmp_path, VOXELS)
+    capture = write_series(tmp_path / "other", VOXELS[:, :, :1], PhotometricInterpretation="RGB", SamplesPerPixel=3)
+    shutil.copy(capture[0], tmp_path / "capture.dcm")
+    np.testing.assert_array_equal(read_volume(tmp_path).voxels, VOXELS)
+
+
+def test_an_odd_or_broken_image_of_the_series_itself_does(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", VOXELS, series="1.2.3")
+    capture = write_series(tmp_path / "b", VOXELS[:, :, :1], series="1.2.3", PhotometricInterpretation="YBR_FULL")
+    shutil.copy(capture[0], tmp_path / "a" / "capture.dcm")
+    with pytest.raises(UnsupportedFormat, match="colour"):
+        read_volume(tmp_path / "a")
+    broken = write_series(tmp_path / "c", VOXELS)[0]
+    broken.write_bytes(broken.read_bytes()[:140])
+    with pytest.raises(FormatError, match=broken.name):
+        read_volume(tmp_path / "c")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -355,3 +356,32 @@ def test_an_index_whose_split_leaks_is_refused_and_can_be_repaired(tmp_path: Pat
     repaired = build_index([tmp_path / "i.parquet"], repair=True)
     assert len({row.split for row in repaired.all_rows() if row.group == "one"}) == 1
     assert any("dealt anew" in note for note in repaired.notes)
+
+
+def test_pictures_that_differ_by_contrast_alone_are_of_one_patient(tmp_path: Path) -> None:
+    for n in range(4):
+        for contrast in ("t1", "t2"):
+            picture(tmp_path / "glioma" / f"g{n:02d}_{contrast}.png", 2 * n + (contrast == "t2"))
+    rows = build_index([tmp_path]).rows()
+    assert len(rows) == 8
+    assert len({row.group for row in rows}) == 4
+    sides: dict[str, set[str | None]] = {}
+    for row in rows:
+        sides.setdefault(row.group, set()).add(row.split)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+def test_a_packed_store_among_other_data_is_named(tmp_path: Path) -> None:
+    _classes(tmp_path / "more", "a", "b")
+    (tmp_path / "store" / "cases").mkdir(parents=True)
+    (tmp_path / "store" / "spec.json").write_text("{}")
+    with pytest.raises(DataError, match="packed store: train on it alone"):
+        build_index([tmp_path / "more", tmp_path / "store"])
+
+
+def test_a_fingerprint_is_of_data_and_not_of_places(tmp_path: Path) -> None:
+    index = build_index([_classes(tmp_path / "one", "a", "b")])
+    shutil.copytree(tmp_path / "one", tmp_path / "two" / "one")
+    assert build_index([tmp_path / "two" / "one"]).fingerprint() == index.fingerprint()
+    rows = [replace(row, label="b") for row in index.all_rows()]
+    assert Index.of(rows).fingerprint() != index.fingerprint()

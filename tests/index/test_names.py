@@ -76,6 +76,9 @@ def test_files_of_one_study_share_their_base() -> None:
         ("BraTS-GLI-00005-001-t1n", "BraTS", "BraTS-GLI-00005", None),
         ("healthy/IXI012-HH-1211_T1", "IXI", "IXI012", "HH"),
         ("sub-01/ses-2/anat/sub-01_ses-2_T1w", "BIDS", "sub-01", None),
+        ("OAS30001_MR_d0129/T1w", "OASIS", "OAS30001", None),
+        ("OAS1_0042_MR1", "OASIS", "OAS1_0042", None),
+        ("UPENN-GBM-00001_11", "UPENN-GBM", "UPENN-GBM-00001", None),
         ("TCGA_CS_4941_19960909/TCGA_CS_4941_19960909_1", "TCGA", "TCGA_CS_4941", "CS"),
     ],
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from secondread.errors import ChecksumError, DataError, ResourceError, UsageError
-from secondread.index import Index
+from secondread.index import Index, build_index
 from secondread.infer import load_model
 from secondread.train import OPTIMIZERS, loop, open_packed, pack_data, train
 from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
@@ -257,3 +257,51 @@ def test_a_contrast_that_one_class_lacks_is_left_out(volumes: Index) -> None:
     plan = make_plan(Index.of(rows, []))
     assert plan.recipe.channels == ("t1",)
     assert any("flair" in reason for reason in plan.reasons)
+
+
+def test_a_store_packed_anew_is_not_gone_on_with(pictures: Index, tmp_path: Path) -> None:
+    packed = pack_data(pictures, tmp_path / "store", {"size": QUICK["size"]})
+    train(packed, tmp_path / "run", overrides={"width": 8, "batch": 8, "epochs": 1})
+    rows = [replace(row, split="train") if row.split == "test" else row for row in pictures.all_rows()]
+    pack_data(Index.of(rows), tmp_path / "store", {"size": QUICK["size"]})
+    with pytest.raises(ChecksumError, match="packed anew"):
+        train(None, tmp_path / "run", resume=True)
+
+
+def test_scans_out_of_reach_change_nothing_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    from tests.train.conftest import draw_pictures
+
+    data = draw_pictures(tmp_path / "shapes")
+    train(build_index([data]), tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    before, spec = weights(tmp_path / "run"), (tmp_path / "run" / "store" / "spec.json").read_bytes()
+    data.rename(tmp_path / "elsewhere")
+    train(None, tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == before
+    assert (tmp_path / "run" / "store" / "spec.json").read_bytes() == spec
+
+
+def test_a_class_that_packing_lost_is_named(tmp_path: Path) -> None:
+    from tests.train.conftest import draw_pictures
+
+    data = draw_pictures(tmp_path / "shapes")
+    index = build_index([data])
+    for row in index.rows():
+        if row.label == "disc":
+            row.images[0].write_bytes(b"no picture any more")
+    with pytest.raises(DataError, match="no study of 'disc' could be packed"):
+        train(index, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+
+
+def test_rprop_begins_at_the_planned_rate(pictures: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 2, "optimizer": "rprop"})
+    lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [line["learning_rate"] for line in lines] == [OPTIMIZERS["rprop"].learning_rate] * 2
+
+
+def test_a_resumed_optimizer_has_the_memory_layout_of_its_parameters(volumes: Index, tmp_path: Path) -> None:
+    train(volumes, tmp_path / "run", overrides={"epochs": 1, "samples": 4, "width": 8})
+    state = new_state(Plan.load(tmp_path / "run" / "plan.json"), "cpu")
+    assert load_checkpoint(tmp_path / "run" / "checkpoints", state)
+    pairs = [(p, state.optimizer.state[p]["exp_avg"]) for p in state.network.parameters() if p.ndim == 5]
+    assert pairs
+    assert all(p.stride() == average.stride() for p, average in pairs)

@@ -104,7 +104,7 @@ def evaluate(
         excluded=_excluded(data),
         notes=tuple(data.notes),
         plan=plan,
-        index_sha256=_fingerprint(data),
+        index_sha256=data.fingerprint(),
         command=f"secondread evaluate {run.name}{'' if index is None else ' --data DATA'} -o {out.name}",
     )
     write_whole(out / "predictions.parquet", _predictions(result))
@@ -114,15 +114,18 @@ def evaluate(
 
 
 def find_leaks(trained: Sequence[Row], validation: Sequence[Row], rows: Sequence[Row]) -> list[str]:
-    """Sentences about studies among ``rows`` that the run has seen: the same bytes, the same group names."""
+    """Sentences about studies among ``rows`` that the run has seen: the same bytes, the same patients by name.
+
+    A study that nothing is known of is a patient of its own, under its file's name: two data sets may share that.
+    """
     out = []
     for part, seen, use in (
         ("training", trained, "learned from"),
         ("validation", validation, "chose its best epoch and thresholds by"),
     ):
-        prints, groups = {row.sha256 for row in seen if row.sha256}, {row.group for row in seen}
+        prints, groups = {row.sha256 for row in seen if row.sha256}, _patients(seen)
         same = sum(row.sha256 in prints for row in rows)
-        patients = {row.group for row in rows} & groups
+        patients = _patients(rows) & groups
         if same or patients:
             what = [f"{same} of {len(rows)} studies are byte for byte the same as one"] if same else []
             what += [f"{len(patients)} groups bear the name of one"] if patients else []
@@ -131,6 +134,10 @@ def find_leaks(trained: Sequence[Row], validation: Sequence[Row], rows: Sequence
                 "The figures are too good by an unknown amount."
             )
     return out
+
+
+def _patients(rows: Sequence[Row]) -> set[str]:
+    return {row.group for row in rows if row.group_from != "study"}
 
 
 def to_json(result: Evaluation) -> dict[str, Any]:
@@ -240,17 +247,6 @@ def _plan(run: Path) -> dict[str, Any]:
 
 def _excluded(index: Index) -> tuple[Unread, ...]:
     return tuple(Unread(row.study, row.reason or "no reason given") for row in index.all_rows() if row.excluded)
-
-
-def _fingerprint(index: Index) -> str:
-    """SHA-256 over what decides the figures: each study's name, bytes, group, label and split. Paths stay out of it, so
-    that the same data elsewhere have the same fingerprint."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for row in sorted(index.all_rows(), key=lambda row: row.study):
-        digest.update(json.dumps([row.study, row.sha256, row.group, row.label, row.split, row.excluded]).encode())
-    return digest.hexdigest()
 
 
 def _predictions(result: Evaluation) -> bytes:

@@ -23,7 +23,7 @@ _NO_AGENT = re.compile(
     r"|\bwithout\b(?! ?(?:fs|fat))|\b(?:no|non) ?(?:contrast|gad\w*|gd|km|cm|enhanced)\b"
 )
 _AGENT = re.compile(
-    r"\b(?:ce|gd|gad|gado\w*|post(?!erior)\w*|contrast|km|cm|enhanced|dotarem|magnevist|multihance)\b"
+    r"\b(?:ce|gd|gad|gado\w*|post(?!erior|op)\w*|contrast|km|cm|enhanced|dotarem|magnevist|multihance)\b"
     r"|\+ ?(?:c|gd|gad|km)\b|\bc ?\+"
 )
 _T1 = re.compile(
@@ -34,7 +34,8 @@ _FLAIR = re.compile(r"flair|\bt2f\b|dark ?fluid|\btirm\b")
 _T1_FLAIR = re.compile(r"\bt1w? ?flair")
 _T2 = re.compile(r"\b(?:t2|t2w|t2wi|t2 ?weighted|t2tse|t2fse|t2frfse|haste|ciss|fiesta)\b")
 _PD = re.compile(r"\b(?:pd|pdw|pdwi|proton ?density|proton)\b")
-_DWI = re.compile(r"\b(?:dwi|diff|diffusion|tracew?|b ?[1-9]\d{2,3}|dti|ep2d ?diff)\b")
+_DWI = re.compile(r"\b(?:dwi|diff|diffusion|tracew?|dti|ep2d ?diff)\b")
+_B_VALUE = re.compile(r"\bb ?[1-9]\d{2,3}\b")
 _ADC = re.compile(r"\b(?:adc|e?adc ?map|apparent diffusion)\b")
 _SWI = re.compile(r"\b(?:swi|swan|venobold|mip swi)\b")
 _OTHER = re.compile(
@@ -56,6 +57,8 @@ def contrast_of(text: str) -> str:
     if _FLAIR.search(words) and not _T1_FLAIR.search(words):
         return "flair"
     named = [name for name, hit in (("t1", t1), ("t2", _T2.search(words)), ("pd", _PD.search(words))) if hit]
+    if not named and _B_VALUE.search(words):
+        return "dwi"
     if len(named) != 1:
         return UNKNOWN
     return "t1c" if t1 and with_agent(text) else named[0]

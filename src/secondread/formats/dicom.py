@@ -63,12 +63,12 @@ class Image:
 
 def probe(path: Path, series: str | None) -> Header:
     """The header of a series. ``path`` is a file, or a folder whose files hold it. Raises FormatError kinds."""
-    return header_of(select(images_below(path), path, series), path)
+    return header_of(select(images_below(path, series), path, series), path)
 
 
 def read(path: Path, series: str | None) -> Volume:
     """The volume of a series, (i, j, k) = (column, row, image along the normal). Raises FormatError kinds."""
-    images = select(images_below(path), path, series)
+    images = select(images_below(path, series), path, series)
     geometry, slices, notes = stack([s for image in images for s in image.slices], path)
     frames: dict[Path, list[tuple[int, Slice]]] = defaultdict(list)
     for k, one in enumerate(slices):
@@ -99,11 +99,17 @@ def header_of(images: Sequence[Image], path: Path) -> Header:
     return Header("dicom", geometry.shape, geometry, 1, contrast, first.group, notes)
 
 
-def images_below(path: Path) -> list[Image]:
+def images_below(path: Path, series: str | None = None) -> list[Image]:
     """The images of a file, or of the files directly in a folder.
 
+    A file that cannot be read spoils its own series, and every one where it does not tell which that is; a colour
+    capture or segmentation beside a good series does not.
+
+    Args:
+        series: the one that is asked for; None where there should be one alone.
+
     Raises:
-        FormatError: a file is damaged, no image, or of a kind that is not supported; a folder without images.
+        FormatError: a file of the series is damaged or of a kind that is not supported; a folder without images.
     """
     if path.is_file():
         image = open_image(path)
@@ -112,7 +118,19 @@ def images_below(path: Path) -> list[Image]:
         return [image]
     with reading(path):
         files = [file for file in sorted(path.iterdir()) if file.is_file() and is_dicom(file)]
-    images = [image for file in files if (image := open_image(file)) is not None]
+    images: list[Image] = []
+    failures: list[tuple[str | None, FormatError]] = []
+    for file in files:
+        try:
+            image = open_image(file)
+        except FormatError as error:
+            failures.append((_series_of(file), error))
+        else:
+            images += [image] if image is not None else []
+    wanted = {image.series for image in images} if series is None else {series}
+    for uid, failure in failures:
+        if uid is None or uid in wanted or not images:
+            raise failure
     if not images:
         raise FormatError(f"{path}: no DICOM image directly in this folder")
     return images
@@ -164,6 +182,16 @@ def open_image(path: Path) -> Image | None:
             data.PhotometricInterpretation == "MONOCHROME1",
             slices,
         )
+
+
+def _series_of(path: Path) -> str | None:
+    """The series that a file belongs to, if it says so."""
+    try:
+        with _private(path):
+            uid = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]).get("SeriesInstanceUID")
+    except FormatError:
+        return None
+    return str(uid) if uid else None
 
 
 def _check(data: Dataset, path: Path) -> None:

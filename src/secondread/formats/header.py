@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -140,6 +141,10 @@ def reading(path: Path | str, *, private: bool = False) -> Iterator[None]:
         raise ResourceError(f"cannot read {path}: permission denied") from error
     except MemoryError as error:
         raise ResourceError(f"cannot read {path}: out of memory") from error
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise ResourceError(f"cannot read {path}: {error.strerror}") from error
+        raise FormatError(f"{path} cannot be read ({error.strerror or error})") from (None if private else error)
     except EOFError as error:
         raise TruncatedFile(f"{path} ends before its header says; copy it again") from (None if private else error)
     except Exception as error:

@@ -107,7 +107,9 @@ def as_studies(items: Sequence[Item], folder: str, place: Place) -> tuple[list[D
         if together:
             drafts.append(_draft(group, owners.get(base, []), _join(folder, base), place))
         else:
-            drafts += [_draft([i], owners.get(base, []), _join(folder, i.stem), place) for i in group]
+            # Names that differ by contrast alone are of one patient, even where they make no one study.
+            shared = replace(place, group=place.group or _join(folder, base)) if base and len(group) > 1 else place
+            drafts += [_draft([i], owners.get(base, []), _join(folder, i.stem), shared) for i in group]
     pictures = [item for item in orphans if item.picture]
     drafts += [_draft([item], [], _join(folder, item.stem), place) for item in pictures]
     notes = []

@@ -28,7 +28,7 @@ GROUP_SOURCES = {
     "dicom": "the patient identifier in DICOM (kept as a hash)",
     "brats": "BraTS names",
     "bids": "the subject in BIDS names",
-    "folder": "the folder that holds several scans of it",
+    "folder": "the folder, or the part of the name, that several scans share",
     "study": "nothing, so that each study counts as a patient of its own",
 }
 

@@ -47,6 +47,11 @@ def gather(
         if path.is_dir() and is_bids(path):
             drafts, more = read_bids(path, items_below(path))
             trees.append(Tree(path.name, "classes", tuple(drafts), tuple(more)))
+        elif path.is_dir() and (path / "spec.json").is_file() and (path / "cases").is_dir():
+            raise DataError(
+                f"{path} is a packed store: train on it alone (secondread train {path.name}), "
+                f"or give the scans that it was packed from"
+            )
         elif path.is_dir():
             trees.append(read_tree(path, items_below(path), normal))
             notes += _unread_tables(path)

@@ -156,4 +156,4 @@ def _files(source: Path) -> list[Path]:
 
     if series is None:
         return [file for file in sorted(path.iterdir()) if file.is_file() and dicom.is_dicom(file)]
-    return sorted({image.path for image in dicom.select(dicom.images_below(path), path, series)})
+    return sorted({image.path for image in dicom.select(dicom.images_below(path, series), path, series)})

@@ -66,7 +66,8 @@ _PATIENT_PATTERNS = (
     _Pattern("BraTS", re.compile(r"(?P<group>Brats1\d_(?P<site>[A-Z]+\d*|2013)_[A-Z0-9]+)(?:_\d+)?", re.I)),
     _Pattern("IXI", re.compile(r"(?P<group>IXI\d{3})(?:-(?P<site>[A-Za-z]+)-\d+)?")),
     _Pattern("TCGA", re.compile(r"(?P<group>TCGA[-_](?P<site>[A-Z0-9]{2})[-_][A-Z0-9]{4})")),
-    _Pattern("OASIS", re.compile(r"(?P<group>OAS\d+_\d{4,5})")),
+    _Pattern("OASIS", re.compile(r"(?P<group>OAS3\d{4}|OAS\d_\d{4,5})")),
+    _Pattern("UPENN-GBM", re.compile(r"(?P<group>UPENN-GBM-\d{5})(?:_\d+)?")),
     _Pattern("ADNI", re.compile(r"(?P<group>(?P<site>\d{3})_S_\d{4,5})")),
 )
 

@@ -12,6 +12,7 @@ Paths are absolute: an index may lie anywhere, and is rebuilt, not moved, when i
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -122,6 +123,16 @@ class Index:
     def all_rows(self) -> list[Row]:
         """Every row, excluded ones too."""
         return [_from_record(record) for record in self.table.iter_rows(named=True)]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over what decides a figure: each study's name, bytes, group, label and split.
+
+        Paths stay out of it, so that the same data elsewhere have the same fingerprint.
+        """
+        digest = hashlib.sha256()
+        for row in sorted(self.all_rows(), key=lambda row: row.study):
+            digest.update(json.dumps([row.study, row.sha256, row.group, row.label, row.split, row.excluded]).encode())
+        return digest.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write Parquet: to a temporary name in the same folder, flushed, then renamed.

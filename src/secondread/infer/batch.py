@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from secondread.errors import InputError, ResourceError, SecondreadError, writing
+from secondread.errors import InputError, ResourceError, SecondreadError, UsageError, writing
 from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
 from secondread.infer.picture import reading_picture, save_picture
@@ -57,8 +57,10 @@ def read_all(
     ``.png``) and ``<study>.png``.
 
     Raises:
+        UsageError: scans lie in ``out`` itself, where a picture or mask might be written over one of them.
         ResourceError: ``out`` cannot be written. What was read until then is in it.
     """
+    _keep_apart(scans, out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     outcome, taken, flushed = Outcome(), set[str](), time.monotonic()
@@ -85,6 +87,14 @@ def read_all(
     if progress:
         progress("reading", len(scans), len(scans))
     return outcome
+
+
+def _keep_apart(scans: Sequence[Scan], out: Path) -> None:
+    place = out.resolve()
+    if any(place == image.parent.resolve() for scan in scans for image in scan.images):
+        raise UsageError(
+            f"the scans lie in {out}, and what is written there might replace one: name another folder (-o)"
+        )
 
 
 def _write(study: Study, reading: Reading, out: Path, stem: str, pictures: bool) -> dict[str, Any]:

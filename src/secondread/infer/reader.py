@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secondread.errors import locating
+from secondread.errors import TooLarge, is_out_of_memory, locating
 from secondread.infer.predict import predict
 from secondread.infer.spec import ModelSpec, open_model
 from secondread.models import Output, SecondReader
@@ -59,13 +59,20 @@ class Reader:
 
         Raises:
             DataError: the study has none of the model's contrasts, is blank, or is a picture where volumes are read.
+            TooLarge: this machine's memory does not hold it.
         """
         with locating(f"study {study.name}"):
             study, warnings = self._fit_contrasts(study)
             prepared = prepare(study, self.spec.recipe)
-        images = torch.from_numpy(prepared.array)[None].to(self.device)
-        output = predict(self._network, images, self.spec.patch, mirror=True)
-        return self._reading(study, prepared, probabilities(output, self.spec), warnings)
+        try:
+            images = torch.from_numpy(prepared.array)[None].to(self.device)
+            output = predict(self._network, images, self.spec.patch, mirror=True)
+            return self._reading(study, prepared, probabilities(output, self.spec), warnings)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            shape = " x ".join(map(str, prepared.array.shape[1:]))
+            raise TooLarge(f"study {study.name}: memory does not hold what reading {shape} voxels takes") from error
 
     def _fit_contrasts(self, study: Study) -> tuple[Study, list[str]]:
         """Name an unnamed series after the model's only contrast; warn of what is missing."""

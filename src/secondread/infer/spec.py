@@ -121,6 +121,8 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{folder} holds no model: {name} is missing") from error
+        begun = (folder / "plan.json").exists()
+        advice = f"its training has not ended; secondread train -o {folder} --resume" if begun else f"{name} is missing"
+        raise DataError(f"{folder} holds no model: {advice}") from error
     except OSError as error:
         raise InputError(f"cannot read {folder / name}: {error.strerror}") from error

@@ -1,9 +1,9 @@
 """Packed, checksummed cases on disk, and the feed that brings them to a training step."""
 
-from secondread.store.feed import Batch, Feed
-from secondread.store.layout import Case
+from secondread.store.feed import Batch, Feed, least_memory
+from secondread.store.layout import SPEC, Case
 from secondread.store.packing import pack
 from secondread.store.sampler import Draw, Sampler
 from secondread.store.store import Store
 
-__all__ = ["Batch", "Case", "Draw", "Feed", "Sampler", "Store", "pack"]
+__all__ = ["SPEC", "Batch", "Case", "Draw", "Feed", "Sampler", "Store", "least_memory", "pack"]

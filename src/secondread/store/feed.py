@@ -25,6 +25,8 @@ from secondread.store.store import OVERHEAD_BYTES, Fetch, Store
 if TYPE_CHECKING:
     import torch
 
+    from secondread.volume import Recipe
+
 MOST_AHEAD = 32
 """Reads under way at most, however large the budget: more do not make it faster."""
 
@@ -113,7 +115,7 @@ class Feed:
         volumes = store.recipe.spacing is not None
         self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=volumes and self._channels > 1)
         self._memory = memory
-        least = OVERHEAD_BYTES + 2 * batch * self._sample_bytes(self.patch) + self._read_bytes(self.patch)
+        least = least_memory(store.recipe, self.patch, batch)
         if memory < least:
             raise UsageError(
                 f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {self.patch}; it takes "
@@ -174,8 +176,8 @@ class Feed:
             nonlocal held, following
             while following is not None and len(queue) < MOST_AHEAD:
                 cut, place, count = following
-                cost = self._read_bytes(cut.size)
-                spare = self._memory - OVERHEAD_BYTES - 2 * count * self._sample_bytes(patch or cut.size)
+                cost = _read_bytes(self.store.recipe, cut.size)
+                spare = self._memory - OVERHEAD_BYTES - 2 * count * _sample_bytes(self.store.recipe, patch or cut.size)
                 if queue and held + cost > spare:
                     return
                 room = rooms.take(self.store.fetch_bytes(cut.size))
@@ -189,23 +191,17 @@ class Feed:
             cut, place, count, fetch = queue.popleft()
             if filling is None:
                 size = patch or cut.size
-                filling = _Filling(batches.take(count * self._sample_bytes(size)), count, size, self.store.scale)
+                room = batches.take(count * _sample_bytes(self.store.recipe, size))
+                filling = _Filling(room, count, size, self.store.scale)
+                del room
             filling.put(place, cut, *fetch.result(), categories=self.categories)
             del fetch  # so that its room can be taken again
-            held -= self._read_bytes(cut.size)
+            held -= _read_bytes(self.store.recipe, cut.size)
             issue()
             if place == count - 1:
                 batch, filling = filling.finish(), None
                 yield batch
                 del batch
-
-    def _sample_bytes(self, size: Sequence[int]) -> int:
-        return prod(size) * (4 * self._channels + 1)
-
-    def _read_bytes(self, size: Sequence[int]) -> int:
-        """What a read holds at most: its result, and the decoded chunks that it touches."""
-        chunks = self.store.recipe.size or [(n + 2 * layout.CHUNK - 2) // layout.CHUNK * layout.CHUNK for n in size]
-        return (prod(size) + prod(chunks)) * (2 * self._channels + 1)
 
 
 class _Filling:
@@ -256,6 +252,21 @@ class _Filling:
 
     def finish(self) -> Batch:
         return Batch(self._images, self._masks, self._known, self._category, self._abnormal, self._studies)
+
+
+def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:
+    """Bytes below which a feed of such batches cannot work: two batches, one read, and what reading takes beside."""
+    return OVERHEAD_BYTES + 2 * batch * _sample_bytes(recipe, patch) + _read_bytes(recipe, patch)
+
+
+def _sample_bytes(recipe: Recipe, size: Sequence[int]) -> int:
+    return prod(size) * (4 * len(recipe.channels) + 1)
+
+
+def _read_bytes(recipe: Recipe, size: Sequence[int]) -> int:
+    """What a read holds at most: its result, and the decoded chunks that it touches."""
+    chunks = recipe.size or [(n + 2 * layout.CHUNK - 2) // layout.CHUNK * layout.CHUNK for n in size]
+    return (prod(size) + prod(chunks)) * (2 * len(recipe.channels) + 1)
 
 
 def teaches(case: Case, categories: Sequence[str], *, lesion: bool | None, whole: bool) -> tuple[int, int]:

@@ -263,8 +263,9 @@ def _finished(final: Path) -> _Packed | None:
             return None
     except (FileNotFoundError, ChecksumError):
         return None
-    found = tuple(facts if isinstance(facts, str) else Facts.from_json(facts) for facts in content["found"])
-    return _Packed(block, found)
+    if any(isinstance(facts, str) for facts in content["found"]):
+        return None  # what kept a study out may have been mended
+    return _Packed(block, tuple(Facts.from_json(facts) for facts in content["found"]))
 
 
 def _write_block(final: Path, files: dict[str, bytes], packed: _Packed) -> None:

@@ -1,9 +1,9 @@
 """The plan, augmentation, the loop on one page, resume."""
 
 from secondread.train.optimisers import OPTIMIZERS
-from secondread.train.packed import Packed, is_packed, open_packed, pack_data
+from secondread.train.packed import Packed, is_packed, open_packed, pack_data, plan_for
 from secondread.train.plan import Plan, check_overrides, make_plan, replan
-from secondread.train.run import refuse_existing, train
+from secondread.train.run import make_way, train
 
 __all__ = [
     "OPTIMIZERS",
@@ -12,9 +12,10 @@ __all__ = [
     "check_overrides",
     "is_packed",
     "make_plan",
+    "make_way",
     "open_packed",
     "pack_data",
-    "refuse_existing",
+    "plan_for",
     "replan",
     "train",
 ]

@@ -93,7 +93,9 @@ def load_checkpoint(folder: Path, state: State) -> bool:
     except FileNotFoundError:
         return False
     except ValueError as error:
-        raise ChecksumError(f"{folder / 'latest.json'} is damaged; train again without --resume") from error
+        raise ChecksumError(
+            f"{folder / 'latest.json'} is damaged; remove {folder} and train again without --resume"
+        ) from error
     if latest.get("version") != FORMAT_VERSION:
         raise DataError(
             f"{folder / 'latest.json'} has version {latest.get('version')}, this release reads {FORMAT_VERSION}"
@@ -101,16 +103,20 @@ def load_checkpoint(folder: Path, state: State) -> bool:
     path = folder / latest["file"]
     content = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(content).hexdigest() != latest["sha256"]:
-        raise ChecksumError(f"{path} is damaged; train again without --resume")
+        raise ChecksumError(f"{path} is damaged; remove {folder} and train again without --resume")
     tensors = load(content)
     state.network.load_state_dict(_under("network/", tensors))
     state.averaged.load_state_dict(_under("averaged/", tensors))
     state.best = _under("best/", tensors)
     whole = state.optimizer.state_dict()
     whole["state"] = {}
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     for name, value in _under("optimizer/", tensors).items():
         index, _, key = name.partition("/")
-        whole["state"].setdefault(int(index), {})[key] = value
+        like = parameters[int(index)]
+        # In the parameter's own memory layout, as it was before: other kernels may round otherwise.
+        placed = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        whole["state"].setdefault(int(index), {})[key] = placed
     state.optimizer.load_state_dict(whole)
     state.progress = Progress(**latest["progress"])
     return True

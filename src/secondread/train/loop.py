@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from secondread.errors import DataError
+from secondread.errors import DivergenceError
 from secondread.files import write_whole
 from secondread.models import build, loss_for, total
 from secondread.store import Case, Feed
 from secondread.train.augment import apply, draw
 from secondread.train.checkpoint import Progress, State, load_checkpoint, save_checkpoint
-from secondread.train.optimisers import optimizer_for
+from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
 from secondread.train.validate import Tally, score, target_of, validate
 
@@ -55,10 +55,11 @@ def fit(
         spent_before: seconds already taken from the budget, by indexing and packing.
 
     Raises:
-        DataError: the loss is no longer a number.
+        DivergenceError: the loss is no longer a number.
         ChecksumError, ResourceError: see :mod:`secondread.train.checkpoint`.
     """
     state, loss = new_state(plan, device), loss_for(plan.loss)
+    factor = schedule if kind_of(plan.optimizer).scheduled else _steady
     state.progress.seconds = spent_before
     progress = state.progress
     if load_checkpoint(run / "checkpoints", state):
@@ -80,7 +81,7 @@ def fit(
             target = replace(target, masks=masks)
             output = state.network(images)
             value = total(loss(output, target, plan.task))
-            set_learning_rate(state.optimizer, plan.learning_rate * schedule(done))
+            set_learning_rate(state.optimizer, plan.learning_rate * factor(done))
             state.optimizer.zero_grad(set_to_none=True)
             value.backward()
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), MAX_GRADIENT)
@@ -125,6 +126,11 @@ def schedule(done: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
+def _steady(_: float) -> float:
+    """For an optimiser that takes the rate for its first step alone and finds the later ones itself."""
+    return 1.0
+
+
 def seed_of(*parts: int) -> int:
     """One seed from several numbers, far from its neighbours'."""
     mixed = 0
@@ -152,10 +158,10 @@ def average(state: State, step: int) -> None:
 
 
 def close_epoch(state: State, training: dict[str, float], judged: dict[str, float], seconds: float) -> None:
-    """Write the epoch into the history and keep its weights if they are the best so far. DataError: loss not finite."""
+    """Write the epoch into the history, keep its weights if they are the best so far. Raises DivergenceError."""
     progress = state.progress
     if not math.isfinite(training["loss"] + judged["loss"]):
-        raise DataError(
+        raise DivergenceError(
             "the loss is no longer a number: take a lower learning rate (--learning-rate) or another optimizer"
         )
     value = score(judged)

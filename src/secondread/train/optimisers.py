@@ -14,12 +14,17 @@ from secondread.errors import UsageError
 
 @dataclass(frozen=True)
 class OptimizerKind:
-    """One optimiser: how torch calls it, its defaults, and when it is the one to pick."""
+    """One optimiser: how torch calls it, its defaults, and when it is the one to pick.
+
+    Attributes:
+        scheduled: whether the learning rate may change from step to step. Rprop reads it once, before its first step.
+    """
 
     make: Callable[..., torch.optim.Optimizer]
     learning_rate: float
     defaults: dict[str, Any]
     when: str
+    scheduled: bool = True
 
 
 OPTIMIZERS: dict[str, OptimizerKind] = {
@@ -49,6 +54,7 @@ OPTIMIZERS: dict[str, OptimizerKind] = {
         1e-3,
         {},
         "uses only the gradient's sign: made for full batches; with small ones the signs are noise and it goes astray",
+        scheduled=False,
     ),
 }
 

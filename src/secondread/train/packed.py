@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondread.errors import DataError
+from secondread.errors import DataError, writing
 from secondread.index import Index, require_learnable
-from secondread.store import Store, pack
+from secondread.store import SPEC, Store, pack
 from secondread.train.plan import Plan, make_plan, teaching
 
 INDEX_NAME, PLAN_NAME = "index.parquet", "plan.json"
 
-NO_VALIDATION = "no study is left for validation: at least two groups of each class are needed"
+NO_VALIDATION = "no study is left for validation: three groups of each class are needed, or a given split"
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,11 +43,15 @@ def pack_data(
 ) -> Packed:
     """Plan, and pack into ``folder`` what the plan reads. Complete blocks of an earlier call are kept.
 
+    The plan is written last, and what an earlier call left of it goes first: where it is, all three belong together.
+
     Raises:
         UsageError, DataError, ConfoundedError: as :func:`plan_for` and :func:`secondread.store.pack`.
         ResourceError: disk, memory or permission.
     """
     plan = plan_for(index, overrides, device=device)
+    with writing(folder):
+        (folder / PLAN_NAME).unlink(missing_ok=True)
     packed = Packed(index, plan, pack_for(index, plan, folder, progress))
     index.save(folder / INDEX_NAME)
     plan.save(folder / PLAN_NAME)
@@ -61,7 +65,7 @@ def open_packed(folder: Path) -> Packed:
 
 def is_packed(folder: Path) -> bool:
     """Whether :func:`pack_data` finished in ``folder``."""
-    return (folder / "spec.json").is_file() and (folder / PLAN_NAME).is_file()
+    return (folder / SPEC).is_file() and (folder / PLAN_NAME).is_file()
 
 
 def plan_for(index: Index, overrides: Mapping[str, Any] | None = None, *, device: str = "cpu") -> Plan:

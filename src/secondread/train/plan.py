@@ -30,11 +30,12 @@ PICTURE_SIDE = 160
 LARGE_PICTURE = 128
 SMALLEST_PICTURE = 32
 SPACINGS_MM = (0.1, 20.0)
+LARGEST_SEED = 2**63
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
 
-FEWEST_SAMPLES = {2: 64, 3: 40}
-"""Samples an epoch, however few studies there are: an epoch of a step or two is nearly all validation."""
+FEWEST_VOLUMES = 40
+"""Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
 
 FINGERPRINT_STUDIES = 12
 """So many volumes are opened to learn how large a head is."""
@@ -102,6 +103,7 @@ class Plan:
 OVERRIDES = ("batch", "samples", "optimizer", "learning_rate", "loss", "epochs", "minutes", "seed", "memory_mib")
 NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
 GRID_OVERRIDES = ("size", "spacing")
+KNOWN_OVERRIDES = (*OVERRIDES, *NETWORK_OVERRIDES, *GRID_OVERRIDES)
 
 
 def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, device: str = "cpu") -> Plan:
@@ -149,7 +151,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         network=network,
         patch=patch,
         batch=16 if flat else 2,
-        samples=max(len(rows), FEWEST_SAMPLES[recipe.dimensions]),
+        samples=len(rows) if flat else max(len(rows), FEWEST_VOLUMES),
         loss="dice-bce" if task.located else "bce",
         strength=Strength(rotation=20.0, zoom=0.2) if flat else Strength(rotation=12.0, zoom=0.15),
     )
@@ -165,21 +167,22 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     """``plan`` with other settings, on the grid that its studies are packed on already.
 
     Raises:
-        UsageError: an unknown name, an impossible value, or ``size`` or ``spacing``, which packing has settled.
+        UsageError: an unknown name, an impossible value, or another ``size`` or ``spacing`` than packing settled.
     """
     given = {k: v for k, v in overrides.items() if v is not None}
-    if settled := [name for name in GRID_OVERRIDES if name in given]:
-        raise UsageError(f"{settled[0]} was settled when the store was packed: pack again for another, or leave it out")
     check_overrides(given)
+    packed = {"size": plan.recipe.size, "spacing": plan.recipe.spacing}
+    for name in GRID_OVERRIDES:
+        if name in given and float(given.pop(name)) not in (packed[name] or ()):
+            raise UsageError(f"{name} was settled when the store was packed: pack again for another, or leave it out")
     return _override(plan, given)
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> None:
     """Raise UsageError for an unknown name or an impossible value: before an hour is spent on reading scans."""
     given = {k: v for k, v in overrides.items() if v is not None}
-    known = (*OVERRIDES, *NETWORK_OVERRIDES, *GRID_OVERRIDES)
-    if unknown := sorted(set(given) - set(known)):
-        raise UsageError(f"a plan has no {', '.join(unknown)}; there are {', '.join(known)}")
+    if unknown := sorted(set(given) - set(KNOWN_OVERRIDES)):
+        raise UsageError(f"a plan has no {', '.join(unknown)}; there are {', '.join(KNOWN_OVERRIDES)}")
     if "loss" in given:
         loss_for(str(given["loss"]))
     if "optimizer" in given:
@@ -189,10 +192,11 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
         if name in given and not 0 < _number(name, given[name]) < math.inf:
             raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
-    if _number("width", given.get("width", 8)) % 8:
+    width = _number("width", given.get("width", 8))
+    if width % 8 or width < 8:
         raise UsageError(f"width must be a multiple of 8, got {given['width']}")
-    if "seed" in given and not _number("seed", given["seed"]) >= 0:
-        raise UsageError(f"seed must be 0 or more, got {given['seed']}")
+    if "seed" in given and not 0 <= _number("seed", given["seed"]) < LARGEST_SEED:
+        raise UsageError(f"seed must be 0 or more, and below 2^63, got {given['seed']}")
     if "size" in given and not _number("size", given["size"]) >= SMALLEST_PICTURE:
         raise UsageError(f"size {given['size']} is below {SMALLEST_PICTURE} pixels")
     if "spacing" in given and not SPACINGS_MM[0] <= _number("spacing", given["spacing"]) <= SPACINGS_MM[1]:
@@ -277,8 +281,8 @@ def _number(name: str, value: Any) -> float:
 
 
 def _override(plan: Plan, given: dict[str, Any]) -> Plan:
-    optimizer = str(given.get("optimizer", plan.optimizer))
-    given.setdefault("learning_rate", kind_of(optimizer).learning_rate)
+    if "optimizer" in given:
+        given.setdefault("learning_rate", kind_of(str(given["optimizer"])).learning_rate)
     if "minutes" in given and "epochs" not in given:
         given["epochs"] = None
     network = replace(plan.network, **{NETWORK_OVERRIDES[k]: given.pop(k) for k in NETWORK_OVERRIDES if k in given})

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from secondread import __version__
-from secondread.errors import DataError, UsageError, writing
+from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
 from secondread.index import Index
 from secondread.infer import ModelSpec, save_model
 from secondread.models import build, loss_for
-from secondread.store import Case, Feed, Store
+from secondread.store import SPEC, Case, Feed, Store, least_memory
 from secondread.train.card import card
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
@@ -22,7 +24,7 @@ from secondread.train.plan import Plan, replan, teaching
 from secondread.train.validate import validate
 
 STORE_NAME = "store"
-STORE_ELSEWHERE = "store-folder.txt"
+STORE_ELSEWHERE = "store.json"
 
 
 def train(
@@ -62,7 +64,8 @@ def train(
         say(f"plan: {reason}")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
-    store = store_of(run, index, plan, progress)
+    store = store_of(run, index, plan, resume=resume, progress=progress)
+    require_classes(store, index)
     for study, reason in store.excluded:
         say(f"left out: {study}: {reason}")
     held = [case for case in store.cases if case.split == "validation"]
@@ -86,8 +89,8 @@ def train(
 
 
 def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] | None, device: str) -> None:
-    """Write a new run's index and, last, its plan. Raises what :func:`train` does."""
-    refuse_existing(run)
+    """Write a new run's index and, last, its plan, over those of one that never learned. Raises as :func:`train`."""
+    make_way(run)
     if data is None:
         raise UsageError("nothing to train on")
     if isinstance(data, Packed):
@@ -95,11 +98,14 @@ def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] |
     else:
         index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
     build(plan.network)  # refuses a network that cannot be before anything is written
+    require_memory(plan)
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
-        (run / STORE_ELSEWHERE).unlink(missing_ok=True)
+        for name in (STORE_ELSEWHERE, f"{STORE_NAME}/{SPEC}"):
+            (run / name).unlink(missing_ok=True)
         if elsewhere:
-            write_whole(run / STORE_ELSEWHERE, str(elsewhere.resolve()).encode())
+            said = {"folder": str(elsewhere.resolve()), "sha256": _fingerprint(elsewhere)}
+            write_whole(run / STORE_ELSEWHERE, json.dumps(said).encode())
         index.save(run / INDEX_NAME)
     plan.save(run / PLAN_NAME)
 
@@ -111,18 +117,60 @@ def read_begun(run: Path) -> tuple[Plan, Index]:
     return Plan.load(run / PLAN_NAME), Index.load(run / INDEX_NAME)
 
 
-def store_of(run: Path, index: Index, plan: Plan, progress: Report | None = None) -> Store:
-    """The store that a run learns from: the one it was given, else its own, packed now if need be."""
+def store_of(run: Path, index: Index, plan: Plan, *, resume: bool = False, progress: Report | None = None) -> Store:
+    """The store that a run learns from: the one it was given, else its own, packed now if it is not yet.
+
+    Raises:
+        ChecksumError: the store that the run was given holds something else by now.
+        DataError, ResourceError: as ``Store.open`` and ``store.pack``.
+    """
     elsewhere = run / STORE_ELSEWHERE
     if elsewhere.exists():
-        return Store.open(Path(elsewhere.read_text(encoding="utf-8")))
+        said = json.loads(elsewhere.read_text(encoding="utf-8"))
+        folder = Path(said["folder"])
+        store = Store.open(folder)
+        if _fingerprint(folder) != said["sha256"]:
+            raise ChecksumError(f"{folder} was packed anew since {run} began to learn from it: train again")
+        return store
+    if resume and (run / STORE_NAME / SPEC).exists():
+        return Store.open(run / STORE_NAME)  # the scans may have changed since, or be out of reach
     return pack_for(index, plan, run / STORE_NAME, progress)
 
 
-def refuse_existing(run: Path) -> None:
-    """Raise UsageError where ``run`` has learned something already: before hours are spent on reading data for it."""
+def require_classes(store: Store, index: Index) -> None:
+    """Raise DataError where packing left nothing of a class: what is never seen cannot be learned."""
+    wanted = {row.label for row in teaching(index, "train") if row.label is not None}
+    lost = sorted(wanted - {case.label for case in store.cases if case.split == "train"})
+    if lost:
+        reasons = dict(store.excluded)
+        why = next((reasons[row.study] for row in index.rows("train") if row.label == lost[0]), "nothing of it is left")
+        raise DataError(f"no study of {', '.join(map(repr, lost))} could be packed to learn from; the first: {why}")
+
+
+def require_memory(plan: Plan) -> None:
+    """Raise UsageError where the plan's memory does not hold its batches."""
+    least = least_memory(plan.recipe, plan.patch, plan.batch)
+    if plan.memory_mib << 20 < least:
+        raise UsageError(
+            f"{plan.memory_mib} MiB cannot hold two batches of {plan.batch} patches of {plan.patch}: it takes "
+            f"{(least >> 20) + 1} MiB (--memory-mib), or a smaller --batch"
+        )
+
+
+def _fingerprint(store: Path) -> str:
+    return hashlib.sha256((store / SPEC).read_bytes()).hexdigest()
+
+
+def make_way(run: Path) -> None:
+    """Remove the plan of a run that never learned, so that nobody goes on with it.
+
+    Raises:
+        UsageError: ``run`` has learned something already.
+    """
     if (run / "checkpoints" / "latest.json").exists():
         raise UsageError(f"{run} already holds a run: go on with --resume, or name another folder")
+    with writing(run):
+        (run / PLAN_NAME).unlink(missing_ok=True)
 
 
 def _silent(_: str) -> None:
