@@ -59,8 +59,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path("demo"),
-    studies: Annotated[int, typer.Option(help="Simulated studies to learn from and to be judged on.")] = 320,
-    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 10.0,
+    studies: Annotated[int, typer.Option(help="Simulated studies to learn from and to be judged on.")] = 640,
+    minutes: Annotated[float, typer.Option(help="Budget of training.")] = 9.0,
 ) -> None:
     """The main job on simulated scans, no data needed; ends with the path of a report."""
     with ending("demo", "Run it again: what was finished until then is kept."), Progress() as progress:

@@ -141,13 +141,11 @@ def reading(path: Path | str, *, private: bool = False) -> Iterator[None]:
         raise ResourceError(f"cannot read {path}: permission denied") from error
     except MemoryError as error:
         raise ResourceError(f"cannot read {path}: out of memory") from error
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            raise ResourceError(f"cannot read {path}: {error.strerror}") from error
-        raise FormatError(f"{path} cannot be read ({error.strerror or error})") from (None if private else error)
     except EOFError as error:
         raise TruncatedFile(f"{path} ends before its header says; copy it again") from (None if private else error)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise ResourceError(f"cannot read {path}: {error.strerror}") from error
         # Parsers of foreign bytes raise anything at all (struct.error, KeyError, zlib.error, ...).
         said = type(error).__name__ if private else f"{type(error).__name__}: {error}"
         raise FormatError(f"{path} cannot be read, it may be damaged ({said})") from (None if private else error)
