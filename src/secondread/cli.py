@@ -118,7 +118,7 @@ def index(
 def pack(
     data: Annotated[list[Path] | None, typer.Argument(help="As for index; not needed with --verify.")] = None,
     *,
-    store: Annotated[Path, typer.Argument(help="Folder of the store.", show_default=False)],
+    store: Annotated[Path, typer.Argument(help="Folder of the store, or s3://bucket/prefix.", show_default=False)],
     verify: Annotated[bool, typer.Option(help="Check every byte of an existing store instead of packing.")] = False,
     plan: PlanFile = None,
     size: Size = None,
@@ -147,7 +147,8 @@ def pack(
             packed = pack_data(table, store, grid, device=_device("auto"), progress=progress).store
         for study, reason in packed.excluded:
             say(f"left out: {study}: {reason}")
-        say(f"wrote {store}: {len(packed.cases)} studies\ntrain on it: secondread train {quote(str(store))}")
+        at = quote(str(packed.place))
+        say(f"wrote {at}: {len(packed.cases)} studies\ntrain on it: secondread train {at}")
 
 
 @app.command()

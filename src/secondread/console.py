@@ -19,6 +19,10 @@ LINE_EVERY_SECONDS = 15.0
 """Where stderr is a file and not a terminal, progress is a line at least this far apart."""
 
 
+COUNTED = ("packing", "simulate", "judging", "reading")
+"""Work that goes study by study, and whose rate is worth knowing."""
+
+
 class Progress:
     """Shows how far long work is and how much time is left.
 
@@ -53,7 +57,7 @@ class Progress:
         elif now - self._last_line > LINE_EVERY_SECONDS or done >= total > 0:
             self._last_line = now
             left = (now - self._began) * (total - done) / done if done else 0.0
-            share = f": {100 * done // total} %{_left(left)}" if total > 0 else ""
+            share = f": {100 * done // total} %{_rate(what, done, now - self._began)}{_left(left)}" if total > 0 else ""
             sys.stderr.write(f"{what}{share}\n")
             sys.stderr.flush()
 
@@ -128,6 +132,14 @@ def outcome_line(run: Path) -> str:
 def _fail(message: str, code: int) -> None:
     sys.stderr.write(f"error: {message}\n")
     raise SystemExit(code)
+
+
+def _rate(what: str, done: int, seconds: float) -> str:
+    """Studies per second or minute, where studies are what is counted."""
+    if what not in COUNTED or not done or seconds < 1:
+        return ""
+    rate = done / seconds
+    return f", {rate:.1f} a second" if rate >= 1 else f", {60 * rate:.1f} a minute"
 
 
 def _left(seconds: float) -> str:

@@ -20,6 +20,7 @@ from secondread.volume import RAS_TO_LPS, Geometry, Volume
 from tests.cli.conftest import Secondread, unfinished
 from tests.formats.scans import PLANES, save_nifti, write_series
 from tests.index.makers import picture
+from tests.store.s3 import BUCKET, serving
 
 
 def head(side: int = 20, seed: int = 0) -> Any:
@@ -107,6 +108,25 @@ def test_train_from_a_store(shapes: Path, tmp_path: Path, secondread: Secondread
     assert secondread("evaluate", run, "-o", tmp_path / "e").err.count("accuracy")
     assert "settled" in secondread("train", store, "-o", tmp_path / "r2", "--size", 64, code=2).err
     assert "settled" in secondread("train", store, "-o", tmp_path / "r2", "--normal", "dark", code=2).err
+
+
+def test_a_store_in_a_bucket(
+    shapes: Path, tmp_path: Path, secondread: Secondread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-central-1"}
+    with serving() as (url, _):
+        for name, value in {**names, "AWS_ENDPOINT_URL": url}.items():
+            monkeypatch.setenv(name, value)
+        assert (
+            f"secondread train s3://{BUCKET}/shapes"
+            in secondread("pack", shapes, f"s3://{BUCKET}/shapes", "--size", 32).err
+        )
+        secondread("pack", "--verify", f"s3://{BUCKET}/shapes")
+        secondread("train", f"s3://{BUCKET}/shapes", "-o", tmp_path / "far", "--epochs", 1)
+        secondread("train", "--resume", "-o", tmp_path / "far")
+    secondread("train", shapes, "-o", tmp_path / "near", "--epochs", 1, "--size", 32)
+    far, near = ((tmp_path / name / "model" / "weights.safetensors").read_bytes() for name in ("far", "near"))
+    assert far == near
 
 
 def test_train_leaves_a_whole_run_and_says_what_came_of_it(

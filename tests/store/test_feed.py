@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from secondread.errors import UsageError
+from secondread.errors import ChecksumError, UsageError
 from secondread.store import Batch, Case, Feed, Store, layout, pack
 from secondread.store.buffers import Buffers
 from secondread.store.feed import teaches
@@ -250,3 +250,37 @@ def test_memory_keeps_to_the_budget_however_many_cases(tmp_path: Path) -> None:
         used.append(int(done.stdout))
     assert max(used) <= budget, [n >> 20 for n in used]
     assert max(used) <= 1.25 * min(used) + (8 << 20), [n >> 20 for n in used]
+
+
+def test_a_broken_case_is_counted_and_another_of_its_class_stands_in(volumes: Store) -> None:
+    """Once a shard is damaged its study is never seen again, the batches stay whole, and the others are untouched."""
+    before = list(feed(volumes, batch=4, foreground=0.0).epoch(0, 6))
+    place = volumes.folder / layout.CASES / volumes.cases[0].block / layout.SHARD["image"]
+    content = bytearray(place.read_bytes())
+    content[len(content) // 3] ^= 255
+    place.write_bytes(bytes(content))
+    store = Store.open(volumes.folder)
+    harmed = feed(store, batch=4, foreground=0.0)
+    after = list(harmed.epoch(0, 6))
+    assert set(harmed.broken) == {"glioma-1"}
+    assert "glioma-1" in harmed.broken["glioma-1"]
+    assert any("glioma-1" in batch.studies for batch in before)
+    for old, new in zip(before, after, strict=True):
+        assert len(new.studies) == 4
+        for n, (was, now) in enumerate(zip(old.studies, new.studies, strict=True)):
+            if was == "glioma-1":
+                assert now == "glioma-2"
+            else:
+                assert now == was
+                assert torch.equal(old.images[n], new.images[n])
+    seen = [study for batch in harmed.whole(store.cases) for study in batch.studies]
+    assert seen == [case.study for case in store.cases if case.study != "glioma-1"]
+
+
+def test_a_class_of_broken_cases_ends_the_run(volumes: Store) -> None:
+    store = Store.open(volumes.folder)
+    for case in store.cases[:2]:
+        place = store.folder / layout.CASES / case.block / layout.SHARD["image"]
+        place.write_bytes(bytes(place.stat().st_size))
+    with pytest.raises(ChecksumError, match="glioma"):
+        list(feed(store).epoch(0, 6))

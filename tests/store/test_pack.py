@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import tensorstore as ts
@@ -148,7 +149,7 @@ from pathlib import Path
 root, folder = map(Path, sys.argv[1:])
 sys.path.insert(0, str(root))
 from secondread import files
-from secondread.store import packing as module
+from secondread.store import pack, place as module
 from tests.store.conftest import VOLUMES
 from tests.store.scans import FakeRow
 
@@ -159,7 +160,7 @@ def slowly(path, data):
 
 module.write_flushed = slowly
 rows = [FakeRow(**row) for row in json.loads((folder / "rows.json").read_text())]
-module.pack(rows, VOLUMES, folder / "store", jobs=1)
+pack(rows, VOLUMES, folder / "store", jobs=1)
 """
 
 
@@ -220,3 +221,18 @@ def test_progress_counts_studies(tmp_path: Path, volume_rows: list[FakeRow]) -> 
     seen: list[tuple[str, int, int]] = []
     pack(volume_rows[:3], VOLUMES, tmp_path / "store", progress=lambda *now: seen.append(now))
     assert seen == [("packing", n, 3) for n in (1, 2, 3)]
+
+
+def test_what_packing_found_out(volumes: Store, volume_rows: list[FakeRow]) -> None:
+    """The box holds every voxel above the air and little else; spacing and percentiles are the scan's."""
+    for case, row in zip(volumes.cases, volume_rows, strict=True):
+        voxels = nib.Nifti1Image.from_filename(row.images[0]).get_fdata()
+        for axis, (first, past) in enumerate(case.facts.box):
+            filled = np.flatnonzero(voxels.any(axis=tuple(a for a in range(3) if a != axis)))
+            assert first <= filled[0]
+            assert filled[-1] < past
+            assert past - first <= filled[-1] - filled[0] + 3
+        assert case.facts.spacing == (1.0, 1.0, 1.0)
+        image, _ = volumes.read(case)
+        for channel, there, found in zip(image, case.present, case.facts.quantiles, strict=True):
+            np.testing.assert_allclose(found, np.quantile(channel, [0.01, 0.5, 0.99]) if there else 0, atol=0.02)

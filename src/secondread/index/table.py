@@ -141,13 +141,17 @@ class Index:
             ResourceError: no space or no permission.
             DataError: the folder is not there.
         """
-        buffer = io.BytesIO()
-        metadata = {VERSION_KEY: str(VERSION), NOTES_KEY: json.dumps(self.notes, ensure_ascii=False)}
-        self.table.write_parquet(buffer, metadata=metadata)
         if not path.parent.is_dir():
             raise DataError(f"cannot write {path}: the folder {path.parent} does not exist")
         with writing(path):
-            write_whole(path, buffer.getvalue())
+            write_whole(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the Parquet file."""
+        buffer = io.BytesIO()
+        metadata = {VERSION_KEY: str(VERSION), NOTES_KEY: json.dumps(self.notes, ensure_ascii=False)}
+        self.table.write_parquet(buffer, metadata=metadata)
+        return buffer.getvalue()
 
     @classmethod
     def load(cls, path: Path) -> Index:
@@ -160,8 +164,13 @@ class Index:
         """
         if not path.is_file():
             raise DataError(f"there is no index at {path}; write one with: secondread index DATA -o {path.name}")
+        return cls.from_bytes(path.read_bytes(), path)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, path: object) -> Index:
+        """What :meth:`to_bytes` gave; ``path`` names it in errors, which are those of :meth:`load`."""
         try:
-            metadata = pl.read_parquet_metadata(path)
+            metadata = pl.read_parquet_metadata(io.BytesIO(content))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise UnsupportedFormat(f"{path} is no Parquet file, so no index: {error}") from error
         version = metadata.get(VERSION_KEY)
@@ -169,7 +178,7 @@ class Index:
             what = "is a Parquet file, but no index of secondread" if version is None else f"is of version {version}"
             raise UnsupportedFormat(f"{path} {what}; this program reads version {VERSION}: index the data again")
         try:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(io.BytesIO(content))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise ChecksumError(f"{path} is damaged: {error}") from error
         if table.schema != SCHEMA:

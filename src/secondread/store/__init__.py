@@ -3,7 +3,21 @@
 from secondread.store.feed import Batch, Feed, least_memory
 from secondread.store.layout import SPEC, Case
 from secondread.store.packing import pack
+from secondread.store.place import Folder, Place, place_of
 from secondread.store.sampler import Draw, Sampler
 from secondread.store.store import Store
 
-__all__ = ["SPEC", "Batch", "Case", "Draw", "Feed", "Sampler", "Store", "least_memory", "pack"]
+__all__ = [
+    "SPEC",
+    "Batch",
+    "Case",
+    "Draw",
+    "Feed",
+    "Folder",
+    "Place",
+    "Sampler",
+    "Store",
+    "least_memory",
+    "pack",
+    "place_of",
+]

@@ -15,17 +15,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.errors import UsageError
+from secondread.errors import ChecksumError, UsageError
 from secondread.store import layout
 from secondread.store.buffers import Buffers
 from secondread.store.layout import Case
-from secondread.store.sampler import LESION, Draw, Pattern, Sampler, positions
+from secondread.store.sampler import LESION, Pattern, Sampler, class_of, positions
 from secondread.store.store import OVERHEAD_BYTES, Fetch, Store
 
 if TYPE_CHECKING:
     import torch
 
     from secondread.volume import Recipe
+
+FAR = 1 << 40
+"""Blocks of positions further on than any training comes: where samples are drawn that stand in for broken ones."""
+
+MOST_ATTEMPTS = 100
+"""Samples tried in a broken one's stead."""
 
 MOST_AHEAD = 32
 """Reads under way at most, however large the budget: more do not make it faster."""
@@ -54,8 +60,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Cut:
-    """What to read for one sample and where it goes: ``size`` voxels from ``start`` land at ``offset`` of the patch."""
+    """What to read for one sample and where it goes: ``size`` voxels from ``start`` land at ``offset`` of the patch.
 
+    ``position`` is the sampler's; None for a case that is wanted whole and can be replaced by no other.
+    """
+
+    position: int | None
     case: Case
     pattern: Pattern
     start: tuple[int, ...]
@@ -65,6 +75,15 @@ class _Cut:
     @property
     def whole(self) -> bool:
         return self.size == self.case.shape
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A cut and its voxels: image (C, size) as stored, mask (size) or None."""
+
+    cut: _Cut
+    image: NDArray[np.int16]
+    mask: NDArray[np.uint8] | None
 
 
 class Feed:
@@ -80,7 +99,12 @@ class Feed:
         memory: bytes that the feed may hold: reads under way, decoded chunks, and two batches (the one handed out and
             the one being filled).
         foreground: share of patches centred near a voxel of the mask, where the case has one and exceeds the patch.
+        drop: whether contrasts of volumes are dropped at random, where there are several.
         rank, world: which part of every step's samples is drawn here.
+
+    Attributes:
+        broken: study -> why it cannot be read. Its samples are drawn from other studies of its class, the same ones
+            each time, and it is left out where whole cases are wanted.
 
     Raises:
         UsageError: a patch of other dimensions than the store, a batch, share, rank or budget that cannot be.
@@ -98,6 +122,7 @@ class Feed:
         seed: int,
         memory: int = 400 << 20,
         foreground: float = 0.5,
+        drop: bool = True,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -112,8 +137,9 @@ class Feed:
         self.foreground = foreground
         self.rank, self.world = rank, world
         self._channels = len(store.recipe.channels)
-        volumes = store.recipe.spacing is not None
-        self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=volumes and self._channels > 1)
+        drop = drop and store.recipe.spacing is not None and self._channels > 1
+        self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=drop)
+        self.broken: dict[str, str] = {}
         self._memory = memory
         least = least_memory(store.recipe, self.patch, batch)
         if memory < least:
@@ -129,7 +155,8 @@ class Feed:
         ``steps`` is the same.
 
         Raises:
-            ChecksumError, ResourceError: as :meth:`Fetch.result`.
+            ChecksumError: nothing else of a broken study's class can be read either.
+            ResourceError: as :meth:`Fetch.result`.
         """
         return self._stream((self._drawn(n, steps, step) for step in range(first, steps)), self.patch)
 
@@ -139,17 +166,20 @@ class Feed:
         A case that exceeds the budget is read nonetheless, with nothing ahead of it.
 
         Raises:
-            ChecksumError, ResourceError: as :meth:`Fetch.result`.
+            ResourceError: as :meth:`Fetch.result`.
         """
-        cuts = (_Cut(case, case.present, (0,) * len(case.shape), case.shape, (0,) * len(case.shape)) for case in cases)
+        cuts = (
+            _Cut(None, case, case.present, (0,) * len(case.shape), case.shape, (0,) * len(case.shape)) for case in cases
+        )
         together = self.batch if self.store.grouped else 1
         return self._stream(iter(lambda: list(islice(cuts, together)), []), None)
 
     def _drawn(self, n: int, steps: int, step: int) -> list[_Cut]:
         where = positions(n, steps, step, batch=self.batch, rank=self.rank, world=self.world)
-        return [self._cut(self.sampler.draw(position)) for position in where]
+        return [self._cut(position) for position in where]
 
-    def _cut(self, draw: Draw) -> _Cut:
+    def _cut(self, position: int) -> _Cut:
+        draw = self.sampler.draw(position)
         shape = np.array(draw.case.shape)
         patch = np.array(self.patch)
         size = np.minimum(shape, patch)
@@ -161,7 +191,7 @@ class Feed:
             # Not dead centre, or the network learns that lesions are where the patch is.
             shift = draw.rng.integers(-(size // 4), size // 4 + 1)
             start = np.clip(near - size // 2 + shift, 0, room)
-        return _Cut(draw.case, draw.pattern, _tuple(start), _tuple(size), _tuple((patch - size) // 2))
+        return _Cut(position, draw.case, draw.pattern, _tuple(start), _tuple(size), _tuple((patch - size) // 2))
 
     def _stream(self, groups: Iterator[list[_Cut]], patch: tuple[int, ...] | None) -> Iterator[Batch]:
         """A batch per group. Reads are issued in order, as far ahead as the budget allows, and awaited in order."""
@@ -194,14 +224,38 @@ class Feed:
                 room = batches.take(count * _sample_bytes(self.store.recipe, size))
                 filling = _Filling(room, count, size, self.store.scale)
                 del room
-            filling.put(place, cut, *fetch.result(), categories=self.categories)
-            del fetch  # so that its room can be taken again
+            if (read := self._whole_or_other(cut, fetch)) is not None:
+                filling.put(read.cut, read.image, read.mask, categories=self.categories)
+            del fetch, read  # so that their room can be taken again
             held -= _read_bytes(self.store.recipe, cut.size)
             issue()
             if place == count - 1:
                 batch, filling = filling.finish(), None
-                yield batch
+                if batch is not None:
+                    yield batch
                 del batch
+
+    def _class(self, case: Case) -> str:
+        return class_of(case, self.categories)
+
+    def _whole_or_other(self, cut: _Cut, fetch: Fetch) -> _Read | None:
+        """What was fetched; if it is broken, another of its class, or None where none will do."""
+        try:
+            return _Read(cut, *fetch.result())
+        except ChecksumError as error:
+            self.broken.setdefault(cut.case.study, str(error))
+            if cut.position is None:
+                return None
+            broken = error
+        for attempt in range(1, MOST_ATTEMPTS):
+            other = self._cut(cut.position + attempt * len(self.sampler.classes) * FAR)
+            if other.case.study in self.broken or self._class(other.case) != self._class(cut.case):
+                continue
+            try:
+                return _Read(other, *self.store.fetch(other.case, other.start, other.size).result())
+            except ChecksumError as error:
+                self.broken.setdefault(other.case.study, str(error))
+        raise broken
 
 
 class _Filling:
@@ -222,14 +276,14 @@ class _Filling:
 
     def put(
         self,
-        place: int,
         cut: _Cut,
         image: NDArray[np.int16],
         mask: NDArray[np.uint8] | None,
         *,
         categories: Sequence[str],
     ) -> None:
-        """Sample ``place``: image (C, size) as stored, mask (size) or None."""
+        """The next sample: image (C, size) as stored, mask (size) or None."""
+        place = len(self._studies)
         inside = tuple(slice(o, o + n) for o, n in zip(cut.offset, cut.size, strict=True))
         out = self._images[place].numpy()
         padded = out.shape[1:] != cut.size
@@ -250,8 +304,14 @@ class _Filling:
         self._abnormal[place], self._category[place] = teaches(cut.case, categories, lesion=lesion, whole=cut.whole)
         self._studies.append(cut.case.study)
 
-    def finish(self) -> Batch:
-        return Batch(self._images, self._masks, self._known, self._category, self._abnormal, self._studies)
+    def finish(self) -> Batch | None:
+        """The batch; None where nothing was put into it."""
+        n = len(self._studies)
+        if n == 0:
+            return None
+        return Batch(
+            self._images[:n], self._masks[:n], self._known[:n], self._category[:n], self._abnormal[:n], self._studies
+        )
 
 
 def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:
@@ -265,7 +325,7 @@ def _sample_bytes(recipe: Recipe, size: Sequence[int]) -> int:
 
 def _read_bytes(recipe: Recipe, size: Sequence[int]) -> int:
     """What a read holds at most: its result, and the decoded chunks that it touches."""
-    chunks = recipe.size or [(n + 2 * layout.CHUNK - 2) // layout.CHUNK * layout.CHUNK for n in size]
+    chunks = recipe.size or [(n + 2 * c - 2) // c * c for n, c in zip(size, layout.CHUNK, strict=True)]
     return (prod(size) + prod(chunks)) * (2 * len(recipe.channels) + 1)
 
 

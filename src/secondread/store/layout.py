@@ -33,19 +33,24 @@ from numpy.typing import NDArray
 from secondread.volume import Recipe
 from secondread.volume.prepare import CLIP_Z
 
-VERSION = 1
+VERSION = 2
 SPEC = "spec.json"
 MARKER = "block.json"
 CASES = "cases"
 
-SCALE = CLIP_Z / 32767
-"""Standard deviations per stored step of a freshly packed store; a store keeps its own in its spec."""
+SCALE = CLIP_Z / 1023
+"""Standard deviations per stored step of a freshly packed store; a store keeps its own in its spec.
+
+A step of 0.01 standard deviations adds noise of 0.003, a tenth of what a good scan has itself. Finer steps would store
+the scanner's noise at the cost of disk and of time to decode (measured on a BraTS case of 8.9 MB as .nii.gz, four
+contrasts at 1 mm, with lz4: 10/32767 11.5 MB, 10/8191 9.6 MB, 10/1023 8.1 MB, 10/511 7.2 MB).
+"""
 
 IMAGE_FILL = -32768
 MASK_FILL = 255
 """Values that no stored voxel has; reading one means that bytes are missing."""
 
-CHUNK = 32
+CHUNK = (32, 32, 32)
 """Voxels along each axis of a volume's chunk."""
 
 BLOCK_CASES = 256
@@ -59,9 +64,11 @@ Kind = Literal["image", "mask"]
 
 _DTYPE = {"image": "int16", "mask": "uint8"}
 _FILL = {"image": IMAGE_FILL, "mask": MASK_FILL}
-_BLOSC: Any = {"cname": "lz4", "clevel": 5, "shuffle": "shuffle"}
-# Measured on a 4-contrast BraTS case (23.0 MB of int16): lz4 with byte shuffle 12.9 MB and 27 ms to decode; lz4 with
-# bit shuffle 13.3 MB and 36 ms; zstd level 1 with byte shuffle 10.3 MB and 47 ms. The feed waits for decoding.
+_BLOSC: Any = {"cname": "lz4hc", "clevel": 5, "shuffle": "shuffle"}
+# Measured on a 4-contrast BraTS case at 1 mm (8.9 MB as .nii.gz), one thread, the 64 chunks that a 96^3 patch touches:
+# lz4hc 7.6 MB and 4.1 ms to decode, lz4 8.7 MB and 5.5 ms, blosclz 8.9 MB and 7.7 ms; with bit shuffle lz4 8.2 MB and
+# twice the time, zstd level 1 7.0 MB and five times. Chunks of 16 x 16 x 32 voxels read less beside the patch (1.8 of
+# its size instead of 2.3) and take longer all the same (26 ms of CPU a patch instead of 18): each chunk has its cost.
 
 
 class Row(Protocol):
@@ -97,6 +104,9 @@ class Facts:
         has_mask: whether a mask is stored. ``mask_voxels`` of it are not 0.
         floor: per channel, the lowest stored value (of an absent channel: 0): what padding looks like.
         points: up to a few hundred voxels of the mask, base64 of little-endian uint32 offsets into S in C order.
+        box: per axis of the scan, the first voxel of its foreground and the one after the last.
+        spacing: of the scan, mm per axis; empty for a picture.
+        quantiles: per channel, the 1st, 50th and 99th percentile in standard deviations; zeros for an absent one.
     """
 
     shape: tuple[int, ...]
@@ -105,6 +115,9 @@ class Facts:
     mask_voxels: int
     floor: tuple[int, ...]
     points: str
+    box: tuple[tuple[int, int], ...] = ()
+    spacing: tuple[float, ...] = ()
+    quantiles: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Facts:
@@ -115,6 +128,9 @@ class Facts:
             mask_voxels=fields["mask_voxels"],
             floor=tuple(fields["floor"]),
             points=fields["points"],
+            box=tuple((first, past) for first, past in fields["box"]),
+            spacing=tuple(fields["spacing"]),
+            quantiles=tuple(tuple(channel) for channel in fields["quantiles"]),
         )
 
 
@@ -245,7 +261,7 @@ def encode(kind: Kind, values: NDArray[Any], *, grouped: bool) -> dict[str, byte
 def _chunk(kind: Kind, shape: tuple[int, ...], *, grouped: bool) -> tuple[int, ...]:
     if grouped:
         return (1, *shape[1:])
-    return (shape[0], *(CHUNK,) * 3) if kind == "image" else (CHUNK,) * 3
+    return (shape[0], *CHUNK) if kind == "image" else CHUNK
 
 
 def _shard(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -22,16 +21,17 @@ from secondread.errors import (
     ResourceError,
     SecondreadError,
     UsageError,
-    writing,
 )
-from secondread.files import PARTIAL, flush_folder, write_flushed, write_whole
 from secondread.store import layout
 from secondread.store.layout import Block, Case, Facts, Row
+from secondread.store.place import Place, place_of
 from secondread.store.sealed import seal, unseal
 from secondread.store.store import Store
 from secondread.volume import Frame, Prepared, Recipe, Study, prepare, prepare_mask
 
 Progress = Callable[[str, int, int], None]
+
+QUANTILES = (0.01, 0.5, 0.99)
 
 MASK_POINTS = 256
 """Mask voxels remembered per case, to centre patches on."""
@@ -54,12 +54,12 @@ class _Packed:
 
 
 def pack(
-    rows: Sequence[Row], recipe: Recipe, folder: Path, *, progress: Progress | None = None, jobs: int = 2
+    rows: Sequence[Row], recipe: Recipe, where: str | Path | Place, *, progress: Progress | None = None, jobs: int = 2
 ) -> Store:
-    """Pack studies into ``folder`` and open the store.
+    """Pack studies into a folder or ``s3://bucket/prefix`` and open the store.
 
     Complete blocks of an earlier call are kept, killed or not, as long as the recipe and the studies in them are the
-    same; blocks that belong to no row are left where they are. One call per folder at a time.
+    same; blocks that belong to no row are left where they are. One call per place at a time.
 
     Args:
         rows: studies, each name once.
@@ -77,15 +77,14 @@ def pack(
     if jobs < 1:
         raise UsageError(f"packing needs at least one job, got {jobs}")
     _check_names(rows)
-    with writing(folder):
-        (folder / layout.CASES).mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+    place = place_of(where)
+    place.begin()
     work = list(_jobs(rows, recipe))
     packed: dict[str, _Packed] = {}
     done = 0
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="pack")
     try:
-        waiting: dict[Future[_Packed], _Job] = {pool.submit(_pack_block, job, recipe, folder): job for job in work}
+        waiting: dict[Future[_Packed], _Job] = {pool.submit(_pack_block, job, recipe, place): job for job in work}
         for future in as_completed(waiting):
             job = waiting[future]
             packed[job.key] = future.result()
@@ -94,8 +93,8 @@ def pack(
                 progress("packing", done, len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    _write_spec(folder, recipe, [(job, packed[job.key]) for job in work])
-    return Store.open(folder)
+    _write_spec(place, recipe, [(job, packed[job.key]) for job in work])
+    return Store.open(place)
 
 
 def _check_names(rows: Sequence[Row]) -> None:
@@ -106,12 +105,6 @@ def _check_names(rows: Sequence[Row]) -> None:
         seen.add(row.study)
     if not seen:
         raise UsageError("there are no studies to pack")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed call left half written."""
-    for leftover in (folder / layout.CASES).glob(f".*{PARTIAL}"):
-        shutil.rmtree(leftover)
 
 
 def _jobs(rows: Sequence[Row], recipe: Recipe) -> Iterator[_Job]:
@@ -132,9 +125,8 @@ def _identity(row: Row) -> list[Any]:
     return [row.study, row.sha256, list(row.contrasts), mask]
 
 
-def _pack_block(job: _Job, recipe: Recipe, folder: Path) -> _Packed:
-    final = folder / layout.CASES / job.key
-    earlier = _finished(final)
+def _pack_block(job: _Job, recipe: Recipe, place: Place) -> _Packed:
+    earlier = _finished(place, job.key)
     if earlier is not None:
         return earlier
     shape, files, found = _picture_block(job, recipe) if recipe.size is not None else _volume_block(job, recipe)
@@ -143,7 +135,9 @@ def _pack_block(job: _Job, recipe: Recipe, folder: Path) -> _Packed:
         return _Packed(Block(job.key, shape, {}), found)
     sums = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()}
     packed = _Packed(Block(job.key, shape, sums), found)
-    _write_block(final, files, packed)
+    found_out = [facts if isinstance(facts, str) else asdict(facts) for facts in found]
+    marker = seal({"block": asdict(packed.block), "found": found_out})
+    place.write_block(job.key, files, (layout.MARKER, marker))
     return packed
 
 
@@ -206,7 +200,34 @@ def _prepare_row(row: Row, recipe: Recipe) -> tuple[NDArray[np.int16], NDArray[n
         kept = np.sort(np.random.default_rng(len(offsets)).choice(offsets, MASK_POINTS, replace=False))
     floor = tuple(int(channel.min()) for channel in image)
     points = layout.pack_points(kept)
-    return image, mask, Facts(image.shape[1:], prepared.present, mask is not None, len(offsets), floor, points)
+    return (
+        image,
+        mask,
+        Facts(
+            shape=image.shape[1:],
+            present=prepared.present,
+            has_mask=mask is not None,
+            mask_voxels=len(offsets),
+            floor=floor,
+            points=points,
+            box=_box(prepared.frame),
+            spacing=() if study.picture is not None else study.reference.geometry.spacing,
+            quantiles=tuple(
+                tuple(round(float(q), 3) for q in np.quantile(channel, QUANTILES)) for channel in prepared.array
+            ),
+        ),
+    )
+
+
+def _box(frame: Frame) -> tuple[tuple[int, int], ...]:
+    """Per axis of the scan, which voxels the prepared grid covers: the first, and the one after the last."""
+    out = [(0, 0)] * len(frame.shape)
+    for axis, (scan_axis, flip) in enumerate(zip(frame.order, frame.flips, strict=True)):
+        n = frame.shape[scan_axis]
+        low = max(0, round(frame.start[axis]))
+        high = min(n, round(frame.start[axis] + frame.size[axis] * frame.step[axis]))
+        out[scan_axis] = (n - high, n - low) if flip else (low, high)
+    return tuple(out)
 
 
 def read_row(row: Row) -> Study:
@@ -253,49 +274,34 @@ def _smallest_lesion(labels: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint
     return mask
 
 
-def _finished(final: Path) -> _Packed | None:
-    """The block at ``final`` if it is complete and its files still have their sizes."""
-    marker = final / layout.MARKER
+def _finished(place: Place, key: str) -> _Packed | None:
+    """The block ``key`` if it is complete and its files still have their sizes."""
+    where = f"{layout.CASES}/{key}"
+    raw = place.read(f"{where}/{layout.MARKER}")
+    if raw is None:
+        return None
     try:
-        content = unseal(marker.read_bytes(), marker)
-        block = Block.from_json(content["block"])
-        if any((final / name).stat().st_size != size for name, (size, _) in block.files.items()):
-            return None
-    except (FileNotFoundError, ChecksumError):
+        content = unseal(raw, f"{place}/{where}/{layout.MARKER}")
+    except ChecksumError:
+        return None
+    block = Block.from_json(content["block"])
+    if place.lists_sizes and any(place.size(f"{where}/{name}") != size for name, (size, _) in block.files.items()):
         return None
     if any(isinstance(facts, str) for facts in content["found"]):
         return None  # what kept a study out may have been mended
     return _Packed(block, tuple(Facts.from_json(facts) for facts in content["found"]))
 
 
-def _write_block(final: Path, files: dict[str, bytes], packed: _Packed) -> None:
-    partial = final.with_name(f".{final.name}{PARTIAL}")
-    found = [facts if isinstance(facts, str) else asdict(facts) for facts in packed.found]
-    try:
-        with writing(final.parents[1]):  # the store: the user knows no name below it
-            for name, data in files.items():
-                (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                write_flushed(partial / name, data)
-            write_flushed(partial / layout.MARKER, seal({"block": asdict(packed.block), "found": found}))
-            # Only a damaged block can be in the way: a whole one would have been kept.
-            shutil.rmtree(final, ignore_errors=True)
-            partial.replace(final)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    flush_folder(final.parent)
-
-
-def _write_spec(folder: Path, recipe: Recipe, results: Sequence[tuple[_Job, _Packed]]) -> None:
+def _write_spec(place: Place, recipe: Recipe, results: Sequence[tuple[_Job, _Packed]]) -> None:
     cases: list[Case] = []
     excluded: list[tuple[str, str]] = []
     for job, packed in results:
-        for place, (row, found) in enumerate(zip(job.rows, packed.found, strict=True)):
+        for number, (row, found) in enumerate(zip(job.rows, packed.found, strict=True)):
             reason = found if isinstance(found, str) else _contradiction(row, found)
             if reason is not None:
                 excluded.append((row.study, reason))
             elif isinstance(found, Facts):
-                where = None if recipe.size is None else place
+                where = None if recipe.size is None else number
                 cases.append(Case(job.key, where, row.study, row.group, row.label, row.normal, row.split, found))
     if not cases:
         reasons = "; ".join(f"{study}: {reason}" for study, reason in excluded[:3])
@@ -309,7 +315,7 @@ def _write_spec(folder: Path, recipe: Recipe, results: Sequence[tuple[_Job, _Pac
         "cases": [asdict(case) for case in cases],
         "excluded": excluded,
     }
-    write_whole(folder / layout.SPEC, seal(spec))
+    place.write(layout.SPEC, seal(spec))
 
 
 def _contradiction(row: Row, facts: Facts) -> str | None:

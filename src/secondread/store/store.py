@@ -10,6 +10,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from secondread.errors import ChecksumError, DataError, ResourceError, UnsafeFileError, UnsupportedFormat, UsageError
 from secondread.store import layout
 from secondread.store.layout import Block, Case, Facts, Kind
+from secondread.store.place import Folder, Place, place_of
 from secondread.store.sealed import unseal
 from secondread.volume import Recipe
 
@@ -36,7 +38,10 @@ OPEN_ARRAYS = 1024
 """Array handles kept; opening one costs half a millisecond."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-_RESOURCE_WORDS = ("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "Too many open files", "Cannot allocate memory")
+_RESOURCE_WORDS = (
+    "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED",
+    "Too many open files", "Cannot allocate memory",
+)  # fmt: skip
 
 
 class Fetch:
@@ -71,11 +76,21 @@ class Fetch:
         return ChecksumError(f"study {self._case.study!r}: bytes are missing from its {kind} ({place}); pack again")
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """In a future's place: what failed before there was one. Reads ahead of need fail when they are needed."""
+
+    error: Exception
+
+    def result(self) -> None:
+        raise self.error
+
+
 class Store:
-    """Packed cases in a folder. Open with :meth:`open`.
+    """Packed cases in a folder or an S3 bucket. Open with :meth:`open`.
 
     Attributes:
-        folder: where it lies.
+        place: where it lies.
         recipe: how its studies were prepared.
         scale: standard deviations per stored step.
         cases: every case, in the order of the rows packed.
@@ -84,14 +99,14 @@ class Store:
 
     def __init__(
         self,
-        folder: Path,
+        place: Place,
         recipe: Recipe,
         scale: float,
         blocks: dict[str, Block],
         cases: Sequence[Case],
         excluded: Sequence[tuple[str, str]],
     ) -> None:
-        self.folder = folder
+        self.place = place
         self.recipe = recipe
         self.scale = scale
         self.cases = list(cases)
@@ -99,23 +114,27 @@ class Store:
         self._blocks = blocks
         self._array = lru_cache(OPEN_ARRAYS)(self._open_array)
         self._context: Any = None
+        self._threads: int | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Store:
-        """Read the spec and check that every file is there with its size. Voxels are checked when read.
+    def open(cls, where: str | Path | Place, *, threads: int | None = None) -> Store:
+        """Read the spec; in a folder, check that every file is there with its size. Voxels are checked when read.
+
+        Args:
+            where: a folder, or ``s3://bucket/prefix``.
+            threads: that decode at the same time; None for one per core.
 
         Raises:
             DataError: no finished store.
             UnsupportedFormat: written by a version with another layout.
             ChecksumError: the spec is damaged, or a file is missing or of another size.
+            ResourceError: the place cannot be reached or read.
         """
-        path = folder / layout.SPEC
-        try:
-            raw = path.read_bytes()
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{folder} holds no finished store ({layout.SPEC} is missing); pack into it first"
-            ) from error
+        place = place_of(where)
+        path = f"{place}/{layout.SPEC}"
+        raw = place.read(layout.SPEC)
+        if raw is None:
+            raise DataError(f"{place} holds no finished store ({layout.SPEC} is missing); pack into it first")
         spec = unseal(raw, path)
         if spec["version"] != layout.VERSION:
             raise UnsupportedFormat(
@@ -128,9 +147,18 @@ class Store:
                 raise UnsafeFileError(f"{path} names a block {key!r}, which is not one of its own folders")
         recipe = _recipe(spec["recipe"])
         excluded = [(study, reason) for study, reason in spec["excluded"]]
-        store = cls(folder, recipe, float(spec["scale"]), blocks, cases, excluded)
-        store._check_files(deep=False)
+        store = cls(place, recipe, float(spec["scale"]), blocks, cases, excluded)
+        store._threads = threads
+        if place.lists_sizes:
+            store._check_files(deep=False)
         return store
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies on this machine's disks. Raises UsageError for a store that lies elsewhere."""
+        if not isinstance(self.place, Folder):
+            raise UsageError(f"{self.place} is no folder")
+        return self.place.path
 
     @property
     def grouped(self) -> bool:
@@ -173,11 +201,14 @@ class Store:
         row = () if case.row is None else (case.row,)
         mask_at = len(room) - prod(size)
         image = room[:mask_at].view(np.int16).reshape(len(case.present), *size)
-        done = [ts.array(image).write(self._array(case.block, "image")[(*row, slice(None), *where)])]
-        if not case.has_mask:
-            return Fetch(case, image, None, done)
-        mask = room[mask_at:].reshape(*size)
-        done.append(ts.array(mask).write(self._array(case.block, "mask")[(*row, *where)]))
+        mask = room[mask_at:].reshape(*size) if case.has_mask else None
+        done: list[Any] = []
+        try:
+            done.append(ts.array(image).write(self._array(case.block, "image")[(*row, slice(None), *where)]))
+            if mask is not None:
+                done.append(ts.array(mask).write(self._array(case.block, "mask")[(*row, *where)]))
+        except (ValueError, OSError) as error:
+            done.append(_Failed(error))
         return Fetch(case, image, mask, done)
 
     def fetch_bytes(self, size: Sequence[int]) -> int:
@@ -193,7 +224,7 @@ class Store:
         for done, block in enumerate(self._blocks.values(), 1):
             for name, (size, digest) in block.files.items():
                 place = f"{layout.CASES}/{block.key}/{name}"
-                trouble = _trouble(self.folder / place, size, digest if deep else None)
+                trouble = self._trouble(place, size, digest if deep else None)
                 if trouble is not None:
                     bad.setdefault(block.key, f"{place} {trouble}")
             if progress is not None:
@@ -204,6 +235,19 @@ class Store:
         named = ", ".join(repr(study) for study in studies[:5])
         more = f" and {len(studies) - 5} more" if len(studies) > 5 else ""
         raise ChecksumError(f"study {named}{more}: {'; '.join(list(bad.values())[:3])}; pack again")
+
+    def _trouble(self, name: str, size: int, digest: str | None) -> str | None:
+        """What is wrong with an object, if anything; its bytes are read only where a digest is given."""
+        if digest is None:
+            found = self.place.size(name)
+        else:
+            content = self.place.read(name)
+            found = None if content is None else len(content)
+            if content is not None and found == size and hashlib.sha256(content).hexdigest() != digest:
+                return "does not match its SHA-256"
+        if found is None:
+            return "is missing"
+        return None if found == size else f"has {found} bytes where {size} were written"
 
     def _damaged(self, key: str) -> list[str]:
         """Studies of a bad block that cannot be read; all of them where each still can (the damage hit no voxel)."""
@@ -223,17 +267,19 @@ class Store:
 
         if self._context is None:
             _share_one_arena()
-            self._context = ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
+            decoding = {"data_copy_concurrency": {"limit": self._threads}} if self._threads else {}
+            self._context = ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}, **decoding})
         shape = self._blocks[key].shape
         channel_axis = 1 if self.grouped else 0
         if kind == "mask":
             shape = shape[:channel_axis] + shape[channel_axis + 1 :]
         spec = {
             "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": f"{self.folder / layout.CASES / key / kind}/"},
+            "kvstore": self.place.kvstore(f"{layout.CASES}/{key}/{kind}"),
             "metadata": layout.array_metadata(kind, shape, grouped=self.grouped),
             "assume_metadata": True,
             "recheck_cached_data": False,
+            "recheck_cached_metadata": False,
         }
         return ts.open(spec, open=True, read=True, write=False, context=self._context).result()
 
@@ -252,21 +298,6 @@ def _share_one_arena() -> None:
 def _recipe(fields: dict[str, Any]) -> Recipe:
     spacing, size = fields["spacing"], fields["size"]
     return Recipe(tuple(fields["channels"]), tuple(spacing) if spacing else None, tuple(size) if size else None)
-
-
-def _trouble(path: Path, size: int, digest: str | None) -> str | None:
-    """What is wrong with a file, if anything; its bytes are read only where a digest is given."""
-    try:
-        found = path.stat().st_size
-        if found != size:
-            return f"has {found} bytes where {size} were written"
-        if digest is None:
-            return None
-        with path.open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == digest
-    except FileNotFoundError:
-        return "is missing"
-    return None if same else "does not match its SHA-256"
 
 
 def _read_error(case: Case, error: Exception) -> ChecksumError | ResourceError:

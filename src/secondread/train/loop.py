@@ -94,7 +94,7 @@ def fit(
         if not tally.losses:
             break  # the minutes were over before the first step
         judged = validate(state.averaged, feed.whole(held), loss, plan.task, plan.patch, device)
-        close_epoch(state, tally.metrics(), judged.metrics(), time.monotonic() - started)
+        close_epoch(state, tally.metrics(), judged.metrics(), time.monotonic() - started, len(feed.broken))
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state
@@ -157,7 +157,9 @@ def average(state: State, step: int) -> None:
             value.copy_(theirs[name])
 
 
-def close_epoch(state: State, training: dict[str, float], judged: dict[str, float], seconds: float) -> None:
+def close_epoch(
+    state: State, training: dict[str, float], judged: dict[str, float], seconds: float, broken: int = 0
+) -> None:
     """Write the epoch into the history, keep its weights if they are the best so far. Raises DivergenceError."""
     progress = state.progress
     if not math.isfinite(training["loss"] + judged["loss"]):
@@ -181,6 +183,8 @@ def close_epoch(state: State, training: dict[str, float], judged: dict[str, floa
             "validation": {name: round(v, 6) for name, v in judged.items()},
             "best": best,
         }
+        # Studies whose packed bytes are damaged: the run goes on without them, and says so.
+        | ({"broken": broken} if broken else {})
     )
 
 

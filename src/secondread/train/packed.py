@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondread.errors import DataError, writing
+from secondread.errors import DataError
 from secondread.index import Index, require_learnable
-from secondread.store import SPEC, Store, pack
+from secondread.store import SPEC, Folder, Place, Store, pack, place_of
 from secondread.train.plan import Plan, make_plan, teaching
 
 INDEX_NAME, PLAN_NAME = "index.parquet", "plan.json"
@@ -35,13 +35,13 @@ class Packed:
 
 def pack_data(
     index: Index,
-    folder: Path,
+    where: str | Path | Place,
     overrides: Mapping[str, Any] | None = None,
     *,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Packed:
-    """Plan, and pack into ``folder`` what the plan reads. Complete blocks of an earlier call are kept.
+    """Plan, and pack into a folder or ``s3://bucket/prefix`` what the plan reads. Complete blocks are kept.
 
     The plan is written last, and what an earlier call left of it goes first: where it is, all three belong together.
 
@@ -49,23 +49,31 @@ def pack_data(
         UsageError, DataError, ConfoundedError: as :func:`plan_for` and :func:`secondread.store.pack`.
         ResourceError: disk, memory or permission.
     """
-    plan = plan_for(index, overrides, device=device)
-    with writing(folder):
-        (folder / PLAN_NAME).unlink(missing_ok=True)
-    packed = Packed(index, plan, pack_for(index, plan, folder, progress))
-    index.save(folder / INDEX_NAME)
-    plan.save(folder / PLAN_NAME)
+    plan, place = plan_for(index, overrides, device=device), place_of(where)
+    place.remove(PLAN_NAME)
+    packed = Packed(index, plan, pack_for(index, plan, place, progress))
+    place.write(INDEX_NAME, index.to_bytes())
+    place.write(PLAN_NAME, plan.to_bytes())
     return packed
 
 
-def open_packed(folder: Path) -> Packed:
+def open_packed(where: str | Path | Place) -> Packed:
     """What :func:`pack_data` wrote. Raises DataError, ChecksumError, UnsupportedFormat as ``Store.open`` does."""
-    return Packed(Index.load(folder / INDEX_NAME), Plan.load(folder / PLAN_NAME), Store.open(folder))
+    place = place_of(where)
+    index, plan = place.read(INDEX_NAME), place.read(PLAN_NAME)
+    if index is None or plan is None:
+        raise DataError(f"{place} holds no store that pack has finished; pack into it again")
+    return Packed(
+        Index.from_bytes(index, f"{place}/{INDEX_NAME}"),
+        Plan.from_bytes(plan, f"{place}/{PLAN_NAME}"),
+        Store.open(place),
+    )
 
 
-def is_packed(folder: Path) -> bool:
-    """Whether :func:`pack_data` finished in ``folder``."""
-    return (folder / SPEC).is_file() and (folder / PLAN_NAME).is_file()
+def is_packed(where: str | Path) -> bool:
+    """Whether this names a store: a folder where :func:`pack_data` finished, or any place that is no folder."""
+    place = place_of(where)
+    return not isinstance(place, Folder) or (place.size(PLAN_NAME) is not None and place.size(SPEC) is not None)
 
 
 def plan_for(index: Index, overrides: Mapping[str, Any] | None = None, *, device: str = "cpu") -> Plan:
@@ -76,6 +84,6 @@ def plan_for(index: Index, overrides: Mapping[str, Any] | None = None, *, device
     return make_plan(index, overrides, device=device)
 
 
-def pack_for(index: Index, plan: Plan, folder: Path, progress: Progress | None = None) -> Store:
+def pack_for(index: Index, plan: Plan, where: str | Path | Place, progress: Progress | None = None) -> Store:
     """The training and validation studies of an index, packed as the plan reads them. Errors as ``store.pack``."""
-    return pack([*teaching(index, "train"), *teaching(index, "validation")], plan.recipe, folder, progress=progress)
+    return pack([*teaching(index, "train"), *teaching(index, "validation")], plan.recipe, where, progress=progress)

@@ -87,15 +87,25 @@ class Plan:
         from secondread.errors import writing
 
         with writing(path):
-            write_whole(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+            write_whole(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
     @classmethod
     def load(cls, path: Path) -> Plan:
         """Read what :meth:`save` wrote. Raises DataError."""
         try:
-            return TypeAdapter(cls).validate_json(path.read_bytes())
+            return cls.from_bytes(path.read_bytes(), path)
         except FileNotFoundError as error:
             raise DataError(f"{path.parent} holds no run: {path.name} is missing") from error
+
+    @classmethod
+    def from_bytes(cls, content: bytes, path: object) -> Plan:
+        """What :meth:`to_bytes` gave; ``path`` names it in errors. Raises DataError."""
+        try:
+            return TypeAdapter(cls).validate_json(content)
         except ValidationError as error:
             raise DataError(f"{path} is no plan of this release: {error}") from error
 

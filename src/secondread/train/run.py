@@ -15,7 +15,7 @@ from secondread.files import write_whole
 from secondread.index import Index
 from secondread.infer import ModelSpec, save_model
 from secondread.models import build, loss_for
-from secondread.store import SPEC, Case, Feed, Store, least_memory
+from secondread.store import SPEC, Case, Feed, Folder, Place, Store, least_memory
 from secondread.train.card import card
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
@@ -81,6 +81,8 @@ def train(
         memory=plan.memory_mib << 20,
     )
     state = fit(plan, feed, held, run, device=device, spent_before=time.monotonic() - began, report=progress)
+    for study, reason in feed.broken.items():
+        say(f"went on without {study}: {reason}")
     if not state.progress.history:
         raise UsageError(
             f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
@@ -94,7 +96,7 @@ def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] |
     if data is None:
         raise UsageError("nothing to train on")
     if isinstance(data, Packed):
-        index, plan, elsewhere = data.index, replan(data.plan, overrides or {}), data.store.folder
+        index, plan, elsewhere = data.index, replan(data.plan, overrides or {}), data.store.place
     else:
         index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
     build(plan.network)  # refuses a network that cannot be before anything is written
@@ -104,7 +106,8 @@ def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] |
         for name in (STORE_ELSEWHERE, f"{STORE_NAME}/{SPEC}"):
             (run / name).unlink(missing_ok=True)
         if elsewhere:
-            said = {"folder": str(elsewhere.resolve()), "sha256": _fingerprint(elsewhere)}
+            at = str(elsewhere.path.resolve()) if isinstance(elsewhere, Folder) else str(elsewhere)
+            said = {"store": at, "sha256": _fingerprint(elsewhere)}
             write_whole(run / STORE_ELSEWHERE, json.dumps(said).encode())
         index.save(run / INDEX_NAME)
     plan.save(run / PLAN_NAME)
@@ -127,10 +130,9 @@ def store_of(run: Path, index: Index, plan: Plan, *, resume: bool = False, progr
     elsewhere = run / STORE_ELSEWHERE
     if elsewhere.exists():
         said = json.loads(elsewhere.read_text(encoding="utf-8"))
-        folder = Path(said["folder"])
-        store = Store.open(folder)
-        if _fingerprint(folder) != said["sha256"]:
-            raise ChecksumError(f"{folder} was packed anew since {run} began to learn from it: train again")
+        store = Store.open(said["store"])
+        if _fingerprint(store.place) != said["sha256"]:
+            raise ChecksumError(f"{store.place} was packed anew since {run} began to learn from it: train again")
         return store
     if resume and (run / STORE_NAME / SPEC).exists():
         return Store.open(run / STORE_NAME)  # the scans may have changed since, or be out of reach
@@ -157,8 +159,8 @@ def require_memory(plan: Plan) -> None:
         )
 
 
-def _fingerprint(store: Path) -> str:
-    return hashlib.sha256((store / SPEC).read_bytes()).hexdigest()
+def _fingerprint(store: Place) -> str:
+    return hashlib.sha256(store.read(SPEC) or b"").hexdigest()
 
 
 def make_way(run: Path) -> None:
