@@ -127,7 +127,7 @@ def main() -> None:
     if args.folder is None:
         with tempfile.TemporaryDirectory() as made:
             args.folder = Path(made) / "cases"
-            write_studies(args.folder, 6, 0, Settings(spacing=1.0, contrasts=("t1", "t1c", "t2", "flair")))
+            write_studies(args.folder, 6, 0, Settings(spacing=1.0, contrasts=CONTRASTS))
             return compare(args)
     return compare(args)
 

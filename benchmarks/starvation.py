@@ -25,7 +25,7 @@ from secondread.models import loss_for, total
 from secondread.simulate import Settings, write_studies
 from secondread.store import SPEC, Feed, Store, least_memory
 from secondread.store.sealed import seal, unseal
-from secondread.train import pack_data
+from secondread.train import pack_data, plan_for
 from secondread.train.augment import apply, draw
 from secondread.train.loop import average, new_state
 from secondread.train.validate import target_of
@@ -50,7 +50,8 @@ def multiply(store: Path, size: int) -> None:
 def measure(steps: int, cases: int, device: str, folder: Path) -> dict[str, Any]:
     settings = Settings(spacing=1.0, contrasts=("t1", "t1c", "t2", "flair"))
     index = build_index([write_studies(folder / "scans", cases, 0, settings)])
-    plan = pack_data(index, folder / "store", device=device).plan
+    plan = plan_for(index, device=device)
+    pack_data(index, folder / "store", plan)
     memory = least_memory(plan.recipe, plan.patch, plan.batch)
     multiply(folder / "store", 10 * memory)
     store = Store.open(folder / "store")

@@ -132,7 +132,7 @@ def pack(
         from secondread.config import settings
         from secondread.errors import UsageError
         from secondread.store import Store
-        from secondread.train import check_overrides, pack_data
+        from secondread.train import check_overrides, pack_data, plan_for
 
         if verify:
             Store.open(store).verify()
@@ -144,7 +144,7 @@ def pack(
         check_overrides(grid)
         with Progress() as progress:
             table = _index(data, labels, normal, grid.get("seed"), progress)
-            packed = pack_data(table, store, grid, device=_device("auto"), progress=progress).store
+            packed = pack_data(table, store, plan_for(table, grid, device=_device("auto")), progress=progress).store
         for study, reason in packed.excluded:
             say(f"left out: {study}: {reason}")
         at = quote(str(packed.place))

@@ -39,7 +39,7 @@ def compare_optimizers(
         same = Plan.load(runs[name] / "plan.json") == replan(base, chosen[name])
         if not same or Index.load(runs[name] / "index.parquet").fingerprint() != index.fingerprint():
             raise UsageError(f"{runs[name]} holds a run of other data or another plan: name another folder with -o")
-    packed = pack_data(index, out / "store", overrides, device=device, progress=progress)
+    packed = pack_data(index, out / "store", base, progress=progress)
     for name, run in runs.items():
         if (run / "model" / "manifest.json").exists():
             continue

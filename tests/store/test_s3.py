@@ -8,14 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 
 from secondread.errors import ChecksumError, DataError, ResourceError, UsageError
-from secondread.store import Batch, Feed, Store, pack, place_of
+from secondread.store import Batch, Store, pack, place_of
 
 from .conftest import VOLUMES
 from .s3 import BUCKET, Weather, serving
 from .scans import FakeRow
+from .test_feed import feed
+from .test_feed import same as same_batch
 
 SECRET = "a-key-that-nobody-may-see"
 
@@ -31,14 +32,11 @@ def weather(monkeypatch: pytest.MonkeyPatch) -> Iterator[Weather]:
 
 
 def batches(store: Store) -> list[Batch]:
-    return list(Feed(store, store.cases, ("glioma",), patch=(16, 16, 16), batch=3, seed=5).epoch(0, 5))
+    return list(feed(store).epoch(0, 5))
 
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
-    return all(
-        a.studies == b.studies and torch.equal(a.images, b.images) and torch.equal(a.masks, b.masks)
-        for a, b in zip(one, two, strict=True)
-    )
+    return all(same_batch(a, b) for a, b in zip(one, two, strict=True))
 
 
 def test_a_bucket_gives_what_a_folder_gives(weather: Weather, volumes: Store, volume_rows: list[FakeRow]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from secondread.errors import ChecksumError, DataError, ResourceError, UsageError
 from secondread.index import Index, build_index
 from secondread.infer import load_model
-from secondread.train import OPTIMIZERS, loop, open_packed, pack_data, train
+from secondread.train import OPTIMIZERS, loop, open_packed, pack_data, plan_for, train
 from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
 from secondread.train.loop import new_state, schedule, spent
 from secondread.train.plan import Plan, make_plan
@@ -93,7 +93,7 @@ def test_an_interrupted_run_on_volumes_resumes_to_the_same_bits(
 
 def test_from_a_store_packed_before_it_learns_the_same(pictures: Index, tmp_path: Path) -> None:
     train(pictures, tmp_path / "direct", overrides={**QUICK, "epochs": 1})
-    packed = pack_data(pictures, tmp_path / "store", {"size": QUICK["size"]})
+    packed = pack_data(pictures, tmp_path / "store", plan_for(pictures, {"size": QUICK["size"]}))
     train(packed, tmp_path / "run", overrides={"width": 8, "batch": 8, "epochs": 1})
     assert weights(tmp_path / "run") == weights(tmp_path / "direct")
     assert not (tmp_path / "run" / "store").exists()
@@ -260,10 +260,11 @@ def test_a_contrast_that_one_class_lacks_is_left_out(volumes: Index) -> None:
 
 
 def test_a_store_packed_anew_is_not_gone_on_with(pictures: Index, tmp_path: Path) -> None:
-    packed = pack_data(pictures, tmp_path / "store", {"size": QUICK["size"]})
+    packed = pack_data(pictures, tmp_path / "store", plan_for(pictures, {"size": QUICK["size"]}))
     train(packed, tmp_path / "run", overrides={"width": 8, "batch": 8, "epochs": 1})
     rows = [replace(row, split="train") if row.split == "test" else row for row in pictures.all_rows()]
-    pack_data(Index.of(rows), tmp_path / "store", {"size": QUICK["size"]})
+    other = Index.of(rows)
+    pack_data(other, tmp_path / "store", plan_for(other, {"size": QUICK["size"]}))
     with pytest.raises(ChecksumError, match="packed anew"):
         train(None, tmp_path / "run", resume=True)
 

@@ -136,17 +136,11 @@ class Feed:
         self.batch = batch
         self.foreground = foreground
         self.rank, self.world = rank, world
-        self._channels = len(store.recipe.channels)
-        drop = drop and store.recipe.spacing is not None and self._channels > 1
+        drop = drop and store.recipe.spacing is not None and len(store.recipe.channels) > 1
         self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=drop)
         self.broken: dict[str, str] = {}
         self._memory = memory
-        least = least_memory(store.recipe, self.patch, batch)
-        if memory < least:
-            raise UsageError(
-                f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {self.patch}; it takes "
-                f"{(least >> 20) + 1} MiB, or a smaller batch or patch"
-            )
+        require_memory(store.recipe, self.patch, batch, memory)
 
     def epoch(self, n: int, steps: int, *, first: int = 0) -> Iterator[Batch]:
         """Batches ``first`` to ``steps - 1`` of epoch ``n``: random patches, balanced classes, contrasts dropped.
@@ -235,9 +229,6 @@ class Feed:
                     yield batch
                 del batch
 
-    def _class(self, case: Case) -> str:
-        return class_of(case, self.categories)
-
     def _whole_or_other(self, cut: _Cut, fetch: Fetch) -> _Read | None:
         """What was fetched; if it is broken, another of its class, or None where none will do."""
         try:
@@ -247,9 +238,10 @@ class Feed:
             if cut.position is None:
                 return None
             broken = error
+        wanted = class_of(cut.case, self.categories)
         for attempt in range(1, MOST_ATTEMPTS):
             other = self._cut(cut.position + attempt * len(self.sampler.classes) * FAR)
-            if other.case.study in self.broken or self._class(other.case) != self._class(cut.case):
+            if other.case.study in self.broken or class_of(other.case, self.categories) != wanted:
                 continue
             try:
                 return _Read(other, *self.store.fetch(other.case, other.start, other.size).result())
@@ -317,6 +309,16 @@ class _Filling:
 def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:
     """Bytes below which a feed of such batches cannot work: two batches, one read, and what reading takes beside."""
     return OVERHEAD_BYTES + 2 * batch * _sample_bytes(recipe, patch) + _read_bytes(recipe, patch)
+
+
+def require_memory(recipe: Recipe, patch: Sequence[int], batch: int, memory: int) -> None:
+    """Raise UsageError where ``memory`` bytes are less than :func:`least_memory`."""
+    least = least_memory(recipe, patch, batch)
+    if memory < least:
+        raise UsageError(
+            f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {tuple(patch)}: it takes "
+            f"{(least >> 20) + 1} MiB (--memory-mib), or a smaller batch or patch"
+        )
 
 
 def _sample_bytes(recipe: Recipe, size: Sequence[int]) -> int:

@@ -17,8 +17,7 @@ from typing import Any, Protocol
 
 from secondread.errors import ResourceError, UsageError, writing
 from secondread.files import PARTIAL, flush_folder, write_flushed, write_whole
-
-CASES = "cases"
+from secondread.store.layout import CASES
 
 RETRIES = {"max_retries": 6, "initial_delay": "200ms", "max_delay": "5s"}
 """Requests that S3 refuses for a moment are sent again this often, and then given up: ten seconds in all."""

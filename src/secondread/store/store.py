@@ -105,6 +105,7 @@ class Store:
         blocks: dict[str, Block],
         cases: Sequence[Case],
         excluded: Sequence[tuple[str, str]],
+        threads: int | None = None,
     ) -> None:
         self.place = place
         self.recipe = recipe
@@ -114,7 +115,7 @@ class Store:
         self._blocks = blocks
         self._array = lru_cache(OPEN_ARRAYS)(self._open_array)
         self._context: Any = None
-        self._threads: int | None = None
+        self._threads = threads
 
     @classmethod
     def open(cls, where: str | Path | Place, *, threads: int | None = None) -> Store:
@@ -147,8 +148,7 @@ class Store:
                 raise UnsafeFileError(f"{path} names a block {key!r}, which is not one of its own folders")
         recipe = _recipe(spec["recipe"])
         excluded = [(study, reason) for study, reason in spec["excluded"]]
-        store = cls(place, recipe, float(spec["scale"]), blocks, cases, excluded)
-        store._threads = threads
+        store = cls(place, recipe, float(spec["scale"]), blocks, cases, excluded, threads)
         if place.lists_sizes:
             store._check_files(deep=False)
         return store

@@ -36,20 +36,19 @@ class Packed:
 def pack_data(
     index: Index,
     where: str | Path | Place,
-    overrides: Mapping[str, Any] | None = None,
+    plan: Plan,
     *,
-    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Packed:
-    """Plan, and pack into a folder or ``s3://bucket/prefix`` what the plan reads. Complete blocks are kept.
+    """Pack into a folder or ``s3://bucket/prefix`` what the plan (:func:`plan_for`) reads. Complete blocks are kept.
 
     The plan is written last, and what an earlier call left of it goes first: where it is, all three belong together.
 
     Raises:
-        UsageError, DataError, ConfoundedError: as :func:`plan_for` and :func:`secondread.store.pack`.
+        UsageError, DataError: as :func:`secondread.store.pack`.
         ResourceError: disk, memory or permission.
     """
-    plan, place = plan_for(index, overrides, device=device), place_of(where)
+    place = place_of(where)
     place.remove(PLAN_NAME)
     packed = Packed(index, plan, pack_for(index, plan, place, progress))
     place.write(INDEX_NAME, index.to_bytes())

@@ -15,7 +15,7 @@ from secondread.files import write_whole
 from secondread.index import Index
 from secondread.infer import ModelSpec, save_model
 from secondread.models import build, loss_for
-from secondread.store import SPEC, Case, Feed, Folder, Place, Store, least_memory
+from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_memory
 from secondread.train.card import card
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
@@ -57,9 +57,7 @@ def train(
     """
     began = time.monotonic()
     say = say or _silent
-    if not resume:
-        begin(data, run, overrides, device)
-    plan, index = read_begun(run)
+    plan, index = read_begun(run) if resume else begin(data, run, overrides, device)
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
@@ -90,7 +88,9 @@ def train(
     return finish(plan, state, feed, held, run, device)
 
 
-def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] | None, device: str) -> None:
+def begin(
+    data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] | None, device: str
+) -> tuple[Plan, Index]:
     """Write a new run's index and, last, its plan, over those of one that never learned. Raises as :func:`train`."""
     make_way(run)
     if data is None:
@@ -100,7 +100,7 @@ def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] |
     else:
         index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
     build(plan.network)  # refuses a network that cannot be before anything is written
-    require_memory(plan)
+    require_memory(plan.recipe, plan.patch, plan.batch, plan.memory_mib << 20)
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
         for name in (STORE_ELSEWHERE, f"{STORE_NAME}/{SPEC}"):
@@ -111,6 +111,7 @@ def begin(data: Index | Packed | None, run: Path, overrides: Mapping[str, Any] |
             write_whole(run / STORE_ELSEWHERE, json.dumps(said).encode())
         index.save(run / INDEX_NAME)
     plan.save(run / PLAN_NAME)
+    return plan, index
 
 
 def read_begun(run: Path) -> tuple[Plan, Index]:
@@ -147,16 +148,6 @@ def require_classes(store: Store, index: Index) -> None:
         reasons = dict(store.excluded)
         why = next((reasons[row.study] for row in index.rows("train") if row.label == lost[0]), "nothing of it is left")
         raise DataError(f"no study of {', '.join(map(repr, lost))} could be packed to learn from; the first: {why}")
-
-
-def require_memory(plan: Plan) -> None:
-    """Raise UsageError where the plan's memory does not hold its batches."""
-    least = least_memory(plan.recipe, plan.patch, plan.batch)
-    if plan.memory_mib << 20 < least:
-        raise UsageError(
-            f"{plan.memory_mib} MiB cannot hold two batches of {plan.batch} patches of {plan.patch}: it takes "
-            f"{(least >> 20) + 1} MiB (--memory-mib), or a smaller --batch"
-        )
 
 
 def _fingerprint(store: Place) -> str:
