@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from secondread.errors import ChecksumError, DataError, ResourceError, UnsupportedFormat, UsageError
 from secondread.store import Case, Feed, Store, layout
 from secondread.store.sealed import seal, unseal
-from secondread.store.store import Fetch
+from secondread.store.shard import encode
 
 
 def flip(path: Path, at: int) -> None:
@@ -147,24 +149,33 @@ def test_a_flip_in_a_block_of_pictures_names_the_picture(pictures: Store) -> Non
             store.read(case)
 
 
-def test_a_fill_value_is_never_a_voxel(volumes: Store) -> None:
+def test_a_chunk_that_was_never_written_is_missing(volumes: Store) -> None:
+    """Not zeros, and not the fill value either."""
     case = volumes.cases[0]
-    image = np.zeros((2, 3, 3, 3), np.int16)
-    mask = np.zeros((3, 3, 3), np.uint8)
-    Fetch(case, image, mask, []).result()
-    image[1, 2, 2, 2] = layout.IMAGE_FILL
-    with pytest.raises(ChecksumError, match=r"'glioma-1'.*image"):
-        Fetch(case, image, mask, []).result()
-    image[...] = 0
-    mask[0, 0, 0] = layout.MASK_FILL
-    with pytest.raises(ChecksumError, match=r"'glioma-1'.*mask"):
-        Fetch(case, image, mask, []).result()
+    lost = np.full((2, *case.shape), layout.IMAGE_FILL, np.int16)
+    lost[:, :1] = 0
+    path = shard(volumes, 0, "image")
+    path.write_bytes(encode("image", lost, grouped=False)[layout.SHARD["image"]])
+    spec = volumes.folder / layout.SPEC
+    content = unseal(spec.read_bytes(), spec)
+    block = next(block for block in content["blocks"] if block["key"] == case.block)
+    block["files"][layout.SHARD["image"]][0] = path.stat().st_size
+    spec.write_bytes(seal(content))
+    store = Store.open(volumes.folder)
+    store.read_patch(store.cases[0], (0, 0, 0), (1, 4, 4))
+    with pytest.raises(ChecksumError, match=r"'glioma-1'.*image.*missing"):
+        store.read(store.cases[0])
 
 
-def test_running_out_is_no_damage(volumes: Store) -> None:
-    class Refused:
-        def result(self) -> None:
-            raise ValueError("PERMISSION_DENIED: Error opening local file")
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EACCES, ResourceError), (errno.EMFILE, ResourceError), (errno.EIO, ChecksumError)]
+)
+def test_running_out_is_no_damage(
+    volumes: Store, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
 
-    with pytest.raises(ResourceError, match="glioma-1"):
-        Fetch(volumes.cases[0], np.zeros((1, 1, 1, 1), np.int16), None, [Refused()]).result()
+    monkeypatch.setattr(os, "pread", refuse)
+    with pytest.raises(kind, match="glioma-1"):
+        volumes.read(volumes.cases[0])

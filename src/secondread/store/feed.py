@@ -1,4 +1,4 @@
-"""From a store to batches: reads are issued ahead of need, decoded by TensorStore's threads, and filled in in order.
+"""From a store to batches: threads read ahead of need, straight into the batches to come.
 
 B samples of a batch; C channels; S a case's prepared grid; P the patch.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -20,7 +21,7 @@ from secondread.store import layout
 from secondread.store.buffers import Buffers
 from secondread.store.layout import Case
 from secondread.store.sampler import LESION, Pattern, Sampler, class_of, positions
-from secondread.store.store import OVERHEAD_BYTES, Fetch, Store
+from secondread.store.store import Store
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +34,11 @@ FAR = 1 << 40
 MOST_ATTEMPTS = 100
 """Samples tried in a broken one's stead."""
 
-MOST_AHEAD = 32
-"""Reads under way at most, however large the budget: more do not make it faster."""
+AHEAD = 2
+"""Samples under way per reading thread, however large the budget: more batches in turn only leave the cache sooner."""
+
+OVERHEAD_BYTES = 48 << 20
+"""What reading takes beside the reads under way: what the allocator holds back (measured)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +81,6 @@ class _Cut:
         return self.size == self.case.shape
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """A cut and its voxels: image (C, size) as stored, mask (size) or None."""
-
-    cut: _Cut
-    image: NDArray[np.int16]
-    mask: NDArray[np.uint8] | None
-
-
 class Feed:
     """Batches for training and validation.
 
@@ -96,8 +91,7 @@ class Feed:
         patch: P.
         batch: B, per rank.
         seed: same seed, same batches, whatever the timing.
-        memory: bytes that the feed may hold: reads under way, decoded chunks, and two batches (the one handed out and
-            the one being filled).
+        memory: bytes that the feed may hold: the batch handed out, those being filled, and reads under way.
         foreground: share of patches centred near a voxel of the mask, where the case has one and exceeds the patch.
         drop: whether contrasts of volumes are dropped at random, where there are several.
         rank, world: which part of every step's samples is drawn here.
@@ -150,7 +144,7 @@ class Feed:
 
         Raises:
             ChecksumError: nothing else of a broken study's class can be read either.
-            ResourceError: as :meth:`Fetch.result`.
+            ResourceError: as :meth:`Store.read_into`.
         """
         return self._stream((self._drawn(n, steps, step) for step in range(first, steps)), self.patch)
 
@@ -160,7 +154,7 @@ class Feed:
         A case that exceeds the budget is read nonetheless, with nothing ahead of it.
 
         Raises:
-            ResourceError: as :meth:`Fetch.result`.
+            ResourceError: as :meth:`Store.read_into`.
         """
         cuts = (
             _Cut(None, case, case.present, (0,) * len(case.shape), case.shape, (0,) * len(case.shape)) for case in cases
@@ -188,127 +182,129 @@ class Feed:
         return _Cut(position, draw.case, draw.pattern, _tuple(start), _tuple(size), _tuple((patch - size) // 2))
 
     def _stream(self, groups: Iterator[list[_Cut]], patch: tuple[int, ...] | None) -> Iterator[Batch]:
-        """A batch per group. Reads are issued in order, as far ahead as the budget allows, and awaited in order."""
-        coming = ((cut, place, len(group)) for group in groups for place, cut in enumerate(group))
-        queue: deque[tuple[_Cut, int, int, Fetch]] = deque()
-        rooms, batches = Buffers(), Buffers()
-        held = 0
+        """A batch per group. Begun in order, as many at a time as the budget allows, and awaited in order."""
+        rooms = Buffers()
+        queue: deque[_Filling] = deque()
+        following = next(groups, None)
+        while queue or following is not None:
+            while following is not None:
+                size = patch or following[0].size
+                room = len(following) * _sample_bytes(self.store.recipe, size)
+                if queue and not self._can_hold(queue, room, len(following), size):
+                    break
+                queue.append(_Filling(following, rooms.take(room), size, self.store))
+                following = next(groups, None)
+            batch = self._settle(queue.popleft())
+            if batch is not None:
+                yield batch
+            del batch  # or its room could not be taken again
 
-        following = next(coming, None)
+    def _can_hold(self, queue: Sequence[_Filling], room: int, count: int, size: tuple[int, ...]) -> bool:
+        """Whether one more batch fits, beside those under way and one, as large, that was handed out."""
+        samples = count + sum(filling.count for filling in queue)
+        reads = min(samples, self.store.threads) * _read_bytes(self.store.recipe, size)
+        batches = sum(filling.bytes for filling in queue) + 2 * room
+        return samples <= AHEAD * self.store.threads and OVERHEAD_BYTES + reads + batches <= self._memory
 
-        def issue() -> None:
-            nonlocal held, following
-            while following is not None and len(queue) < MOST_AHEAD:
-                cut, place, count = following
-                cost = _read_bytes(self.store.recipe, cut.size)
-                spare = self._memory - OVERHEAD_BYTES - 2 * count * _sample_bytes(self.store.recipe, patch or cut.size)
-                if queue and held + cost > spare:
-                    return
-                room = rooms.take(self.store.fetch_bytes(cut.size))
-                queue.append((cut, place, count, self.store.fetch(cut.case, cut.start, cut.size, room)))
-                held += cost
-                following = next(coming, None)
+    def _settle(self, filling: _Filling) -> Batch | None:
+        """Wait for a batch. A broken sample's place goes to another of its class; a case wanted whole is left out."""
+        kept: dict[int, tuple[_Cut, bool | None]] = {}
+        for place, cut in enumerate(filling.cuts):
+            try:
+                kept[place] = cut, filling.done[place].result()
+            except ChecksumError as error:
+                self.broken.setdefault(cut.case.study, str(error))
+                if cut.position is not None:
+                    kept[place] = self._stand_in(filling, place, cut, cut.position, error)
+        return filling.finish(kept, self.categories)
 
-        issue()
-        filling: _Filling | None = None
-        while queue:
-            cut, place, count, fetch = queue.popleft()
-            if filling is None:
-                size = patch or cut.size
-                room = batches.take(count * _sample_bytes(self.store.recipe, size))
-                filling = _Filling(room, count, size, self.store.scale)
-                del room
-            if (read := self._whole_or_other(cut, fetch)) is not None:
-                filling.put(read.cut, read.image, read.mask, categories=self.categories)
-            del fetch, read  # so that their room can be taken again
-            held -= _read_bytes(self.store.recipe, cut.size)
-            issue()
-            if place == count - 1:
-                batch, filling = filling.finish(), None
-                if batch is not None:
-                    yield batch
-                del batch
-
-    def _whole_or_other(self, cut: _Cut, fetch: Fetch) -> _Read | None:
-        """What was fetched; if it is broken, another of its class, or None where none will do."""
-        try:
-            return _Read(cut, *fetch.result())
-        except ChecksumError as error:
-            self.broken.setdefault(cut.case.study, str(error))
-            if cut.position is None:
-                return None
-            broken = error
+    def _stand_in(
+        self, filling: _Filling, place: int, cut: _Cut, position: int, broken: ChecksumError
+    ) -> tuple[_Cut, bool | None]:
         wanted = class_of(cut.case, self.categories)
         for attempt in range(1, MOST_ATTEMPTS):
-            other = self._cut(cut.position + attempt * len(self.sampler.classes) * FAR)
+            other = self._cut(position + attempt * len(self.sampler.classes) * FAR)
             if other.case.study in self.broken or class_of(other.case, self.categories) != wanted:
                 continue
             try:
-                return _Read(other, *self.store.fetch(other.case, other.start, other.size).result())
+                return other, filling.fill(place, other)
             except ChecksumError as error:
                 self.broken.setdefault(other.case.study, str(error))
         raise broken
 
 
 class _Filling:
-    """A batch in the making."""
+    """A batch in the making, in ``room``: its samples are being read on the store's threads.
 
-    def __init__(self, room: NDArray[np.uint8], count: int, size: tuple[int, ...], scale: float) -> None:
-        """``room`` holds the images and masks of ``count`` samples of shape ``size``."""
+    Attributes:
+        cuts: what it is made of.
+        done: per cut, what :meth:`fill` will say of it.
+        bytes: how large it is.
+    """
+
+    def __init__(self, cuts: Sequence[_Cut], room: NDArray[np.uint8], size: tuple[int, ...], store: Store) -> None:
+        masks_at = len(room) - len(cuts) * prod(size)
+        self._images = room[:masks_at].view(np.float32).reshape(len(cuts), -1, *size)
+        self._masks = room[masks_at:].reshape(len(cuts), *size)
+        self._store = store
+        self.cuts = cuts
+        self.bytes = len(room)
+        self.done: list[Future[bool | None]] = [store.pool.submit(self.fill, *sample) for sample in enumerate(cuts)]
+
+    @property
+    def count(self) -> int:
+        return len(self.cuts)
+
+    def fill(self, place: int, cut: _Cut) -> bool | None:
+        """Read a sample into its place. Whether there is any of the mask in it; None where the case has no mask.
+
+        Raises:
+            ChecksumError, ResourceError: as :meth:`Store.read_into`.
+        """
+        image, mask = self._images[place], self._masks[place]
+        inside = tuple(slice(o, o + n) for o, n in zip(cut.offset, cut.size, strict=True))
+        if mask.shape != cut.size:
+            mask[...] = 0
+            for channel, floor in zip(image, cut.case.facts.floor, strict=True):
+                channel[...] = floor * np.float32(self._store.scale)
+        labels = mask[inside]
+        self._store.read_into(cut.case, cut.start, image[(slice(None), *inside)], labels if cut.case.has_mask else None)
+        for channel, kept in zip(image, cut.pattern, strict=True):
+            if not kept:
+                channel[...] = 0
+        if not cut.case.has_mask:
+            labels[...] = 0
+            return None
+        return bool(labels.any())
+
+    def finish(self, kept: dict[int, tuple[_Cut, bool | None]], categories: Sequence[str]) -> Batch | None:
+        """The batch of the places that are kept; None where none is.
+
+        Args:
+            kept: place -> what was read into it, and what :meth:`fill` said.
+        """
         import torch
 
-        masks_at = len(room) - count * prod(size)
-        self._images = torch.from_numpy(room[:masks_at].view(np.float32).reshape(count, -1, *size))
-        self._masks = torch.from_numpy(room[masks_at:].reshape(count, *size))
-        self._known = torch.zeros(count, dtype=torch.bool)
-        self._category = torch.full((count,), -1, dtype=torch.int64)
-        self._abnormal = torch.full((count,), -1, dtype=torch.int8)
-        self._studies: list[str] = []
-        self._scale = np.float32(scale)
-
-    def put(
-        self,
-        cut: _Cut,
-        image: NDArray[np.int16],
-        mask: NDArray[np.uint8] | None,
-        *,
-        categories: Sequence[str],
-    ) -> None:
-        """The next sample: image (C, size) as stored, mask (size) or None."""
-        place = len(self._studies)
-        inside = tuple(slice(o, o + n) for o, n in zip(cut.offset, cut.size, strict=True))
-        out = self._images[place].numpy()
-        padded = out.shape[1:] != cut.size
-        for channel, (kept, present) in enumerate(zip(cut.pattern, cut.case.present, strict=True)):
-            if not (kept and present):
-                out[channel] = 0
-                continue
-            if padded:
-                out[channel] = cut.case.facts.floor[channel] * self._scale
-            np.multiply(image[channel], self._scale, out=out[channel][inside])
-        labels = self._masks[place].numpy()
-        if mask is None or padded:
-            labels[...] = 0
-        if mask is not None:
-            labels[inside] = mask
-        lesion = None if mask is None else bool(mask.any())
-        self._known[place] = mask is not None or cut.case.normal is True
-        self._abnormal[place], self._category[place] = teaches(cut.case, categories, lesion=lesion, whole=cut.whole)
-        self._studies.append(cut.case.study)
-
-    def finish(self) -> Batch | None:
-        """The batch; None where nothing was put into it."""
-        n = len(self._studies)
-        if n == 0:
+        if not kept:
             return None
+        images, masks = torch.from_numpy(self._images), torch.from_numpy(self._masks)
+        if len(kept) < self.count:
+            images, masks = images[list(kept)], masks[list(kept)]
+        taught = [teaches(cut.case, categories, lesion=lesion, whole=cut.whole) for cut, lesion in kept.values()]
+        known = [lesion is not None or cut.case.normal is True for cut, lesion in kept.values()]
         return Batch(
-            self._images[:n], self._masks[:n], self._known[:n], self._category[:n], self._abnormal[:n], self._studies
+            images,
+            masks,
+            torch.tensor(known, dtype=torch.bool),
+            torch.tensor([category for _, category in taught], dtype=torch.int64),
+            torch.tensor([abnormal for abnormal, _ in taught], dtype=torch.int8),
+            [cut.case.study for cut, _ in kept.values()],
         )
 
 
 def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:
-    """Bytes below which a feed of such batches cannot work: two batches, one read, and what reading takes beside."""
-    return OVERHEAD_BYTES + 2 * batch * _sample_bytes(recipe, patch) + _read_bytes(recipe, patch)
+    """Bytes below which a feed of such batches cannot work: two batches, and what reading one of them takes."""
+    return OVERHEAD_BYTES + batch * (2 * _sample_bytes(recipe, patch) + _read_bytes(recipe, patch))
 
 
 def require_memory(recipe: Recipe, patch: Sequence[int], batch: int, memory: int) -> None:
@@ -326,9 +322,13 @@ def _sample_bytes(recipe: Recipe, size: Sequence[int]) -> int:
 
 
 def _read_bytes(recipe: Recipe, size: Sequence[int]) -> int:
-    """What a read holds at most: its result, and the decoded chunks that it touches."""
-    chunks = recipe.size or [(n + 2 * c - 2) // c * c for n, c in zip(size, layout.CHUNK, strict=True)]
-    return (prod(size) + prod(chunks)) * (2 * len(recipe.channels) + 1)
+    """What a read holds beside its place in the batch: the chunks that it touches, compressed to half at least."""
+    grids = (
+        recipe.size or [(n + 2 * c - 2) // c * c for n, c in zip(size, layout.CHUNK[kind], strict=True)]
+        for kind in ("image", "mask")
+    )
+    image, mask = map(prod, grids)
+    return (2 * len(recipe.channels) * image + mask) // 2
 
 
 def teaches(case: Case, categories: Sequence[str], *, lesion: bool | None, whole: bool) -> tuple[int, int]:

@@ -12,11 +12,11 @@ name when it is complete; until then it is called ``.<key>.partial``.
 
 Shapes: C channels; S a prepared grid (3 axes for a volume, 2 for a picture); N pictures in a block.
 
-    volume    image (C, S)       mask (S)       chunks (C, 32, 32, 32) and (32, 32, 32)
+    volume    image (C, S)       mask (S)       chunks (C, 24, 24, 192 at most) and (64, 64, 192)
     pictures  image (N, C, S)    mask (N, S)    one chunk per picture
 
-Voxels are kept as ``round(z / scale)``. No voxel ever has the fill value, so a chunk that is missing shows as such;
-every chunk, and the table of chunks, carries a crc32c.
+Voxels are kept as ``round(z / scale) + offset``. No voxel ever has the fill value, so a chunk that is missing shows as
+such; every chunk, and the table of chunks, carries a crc32c.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from numpy.typing import NDArray
 from secondread.volume import Recipe
 from secondread.volume.prepare import CLIP_Z
 
-VERSION = 2
+Kind = Literal["image", "mask"]
+
+VERSION = 3
 SPEC = "spec.json"
 MARKER = "block.json"
 CASES = "cases"
@@ -42,16 +44,21 @@ SCALE = CLIP_Z / 1023
 """Standard deviations per stored step of a freshly packed store; a store keeps its own in its spec.
 
 A step of 0.01 standard deviations adds noise of 0.003, a tenth of what a good scan has itself. Finer steps would store
-the scanner's noise at the cost of disk and of time to decode (measured on a BraTS case of 8.9 MB as .nii.gz, four
-contrasts at 1 mm, with lz4: 10/32767 11.5 MB, 10/8191 9.6 MB, 10/1023 8.1 MB, 10/511 7.2 MB).
+the scanner's noise at the cost of disk and of time to decode (docs/decisions/004).
 """
+
+OFFSET = 128
+"""Added to every step. Voxels crowd around 0, where the high byte would change with every sign."""
 
 IMAGE_FILL = -32768
 MASK_FILL = 255
 """Values that no stored voxel has; reading one means that bytes are missing."""
 
-CHUNK = (32, 32, 32)
-"""Voxels along each axis of a volume's chunk."""
+CHUNK: dict[Kind, tuple[int, int, int]] = {"image": (24, 24, 192), "mask": (64, 64, 192)}
+"""Voxels along each axis of a volume's chunks, at most; along the last axis all chunks are about equally long.
+
+Columns, because rows of voxels are copied one by one, and every chunk has a price of its own (docs/decisions/004).
+"""
 
 BLOCK_CASES = 256
 BLOCK_BYTES = 64 << 20
@@ -60,15 +67,12 @@ BLOCK_BYTES = 64 << 20
 SHARD = {"image": "image/c.0.0.0.0", "mask": "mask/c.0.0.0"}
 """The one shard of an array, below the block's folder."""
 
-Kind = Literal["image", "mask"]
+DTYPE: dict[Kind, Any] = {"image": np.int16, "mask": np.uint8}
+FILL: dict[Kind, int] = {"image": IMAGE_FILL, "mask": MASK_FILL}
 
-_DTYPE = {"image": "int16", "mask": "uint8"}
-_FILL = {"image": IMAGE_FILL, "mask": MASK_FILL}
-_BLOSC: Any = {"cname": "lz4hc", "clevel": 5, "shuffle": "shuffle"}
-# Measured on a 4-contrast BraTS case at 1 mm (8.9 MB as .nii.gz), one thread, the 64 chunks that a 96^3 patch touches:
-# lz4hc 7.6 MB and 4.1 ms to decode, lz4 8.7 MB and 5.5 ms, blosclz 8.9 MB and 7.7 ms; with bit shuffle lz4 8.2 MB and
-# twice the time, zstd level 1 7.0 MB and five times. Chunks of 16 x 16 x 32 voxels read less beside the patch (1.8 of
-# its size instead of 2.3) and take longer all the same (26 ms of CPU a patch instead of 18): each chunk has its cost.
+CODEC, LEVEL = "lz4hc", 1
+"""Blosc's, with byte shuffle. Level 5 takes 8 % less disk for a BraTS case, and six times as long to write
+(docs/decisions/004)."""
 
 
 class Row(Protocol):
@@ -102,7 +106,7 @@ class Facts:
         shape: S.
         present: per channel, whether the study has it; a channel that it lacks is 0 throughout.
         has_mask: whether a mask is stored. ``mask_voxels`` of it are not 0.
-        floor: per channel, the lowest stored value (of an absent channel: 0): what padding looks like.
+        floor: per channel, the lowest voxel in steps, without the offset (0 of an absent one): what padding looks like.
         points: up to a few hundred voxels of the mask, base64 of little-endian uint32 offsets into S in C order.
         box: per axis of the scan, the first voxel of its foreground and the one after the last.
         spacing: of the scan, mm per axis; empty for a picture.
@@ -212,11 +216,11 @@ def array_metadata(kind: Kind, shape: tuple[int, ...], *, grouped: bool) -> dict
     Args:
         shape: of this array; with its leading N when ``grouped`` (a block of pictures).
     """
-    chunk = _chunk(kind, shape, grouped=grouped)
-    size = np.dtype(_DTYPE[kind]).itemsize
+    chunk = chunk_shape(kind, shape, grouped=grouped)
+    size = np.dtype(DTYPE[kind]).itemsize
     # int16 has a byte order to state and uint8 has none.
     as_bytes: dict[str, Any] = {"name": "bytes", **({"configuration": {"endian": "little"}} if size > 1 else {})}
-    blosc = {**_BLOSC, "typesize": size, "blocksize": 0}
+    blosc = {"cname": CODEC, "clevel": LEVEL, "shuffle": "shuffle", "typesize": size, "blocksize": 0}
     little: dict[str, Any] = {"name": "bytes", "configuration": {"endian": "little"}}
     sharding = {
         "chunk_shape": list(chunk),
@@ -228,40 +232,21 @@ def array_metadata(kind: Kind, shape: tuple[int, ...], *, grouped: bool) -> dict
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(shape),
-        "data_type": _DTYPE[kind],
-        "fill_value": _FILL[kind],
+        "data_type": np.dtype(DTYPE[kind]).name,
+        "fill_value": FILL[kind],
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(_shard(shape, chunk))}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
     }
 
 
-def encode(kind: Kind, values: NDArray[Any], *, grouped: bool) -> dict[str, bytes]:
-    """An array as the files of a Zarr v3 folder: path below the block's folder -> bytes."""
-    import zarr
-    from zarr.codecs import BloscCodec, Crc32cCodec
-
-    chunk = _chunk(kind, values.shape, grouped=grouped)
-    files: dict[str, Any] = {}
-    array = zarr.create_array(
-        zarr.storage.MemoryStore(files),
-        shape=values.shape,
-        dtype=_DTYPE[kind],
-        chunks=chunk,
-        shards=_shard(values.shape, chunk),
-        compressors=[BloscCodec(typesize=values.dtype.itemsize, **_BLOSC), Crc32cCodec()],
-        fill_value=_FILL[kind],
-        chunk_key_encoding={"name": "default", "separator": "."},
-        config={"write_empty_chunks": False},
-    )
-    array[...] = values
-    return {f"{kind}/{name}": bytes(buffer.to_bytes()) for name, buffer in files.items()}
-
-
-def _chunk(kind: Kind, shape: tuple[int, ...], *, grouped: bool) -> tuple[int, ...]:
+def chunk_shape(kind: Kind, shape: Sequence[int], *, grouped: bool) -> tuple[int, ...]:
+    """Of an array of this kind and shape."""
     if grouped:
         return (1, *shape[1:])
-    return (shape[0], *CHUNK) if kind == "image" else CHUNK
+    wide, deep, most = CHUNK[kind]
+    column = (wide, deep, -(-shape[-1] // -(-shape[-1] // most)))
+    return (shape[0], *column) if kind == "image" else column
 
 
 def _shard(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:

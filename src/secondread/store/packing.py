@@ -26,6 +26,7 @@ from secondread.store import layout
 from secondread.store.layout import Block, Case, Facts, Row
 from secondread.store.place import Place, place_of
 from secondread.store.sealed import seal, unseal
+from secondread.store.shard import encode
 from secondread.store.store import Store
 from secondread.volume import Frame, Prepared, Recipe, Study, prepare, prepare_mask
 
@@ -111,7 +112,8 @@ def _jobs(rows: Sequence[Row], recipe: Recipe) -> Iterator[_Job]:
     length = layout.block_length(recipe)
     for start in range(0, len(rows), length):
         part = tuple(rows[start : start + length])
-        source = json.dumps([layout.VERSION, layout.SCALE, asdict(recipe), [_identity(row) for row in part]])
+        stored = [layout.VERSION, layout.SCALE, layout.OFFSET, layout.CODEC, layout.LEVEL]
+        source = json.dumps([stored, asdict(recipe), [_identity(row) for row in part]])
         yield _Job(hashlib.sha256(source.encode()).hexdigest()[:32], part)
 
 
@@ -146,9 +148,9 @@ def _volume_block(job: _Job, recipe: Recipe) -> tuple[tuple[int, ...], dict[str,
     if isinstance(result, str):
         return (), {}, (result,)
     image, mask, facts = result
-    files = layout.encode("image", image, grouped=False)
+    files = encode("image", image, grouped=False)
     if mask is not None:
-        files |= layout.encode("mask", mask, grouped=False)
+        files |= encode("mask", mask, grouped=False)
     return image.shape, files, (facts,)
 
 
@@ -169,9 +171,9 @@ def _picture_block(job: _Job, recipe: Recipe) -> tuple[tuple[int, ...], dict[str
         found.append(facts)
     files: dict[str, bytes] = {}
     if any(isinstance(facts, Facts) for facts in found):
-        files = layout.encode("image", images, grouped=True)
+        files = encode("image", images, grouped=True)
     if any(isinstance(facts, Facts) and facts.has_mask for facts in found):
-        files |= layout.encode("mask", masks, grouped=True)
+        files |= encode("mask", masks, grouped=True)
     return shape, files, tuple(found)
 
 
@@ -198,7 +200,7 @@ def _prepare_row(row: Row, recipe: Recipe) -> tuple[NDArray[np.int16], NDArray[n
     kept = offsets
     if len(offsets) > MASK_POINTS:
         kept = np.sort(np.random.default_rng(len(offsets)).choice(offsets, MASK_POINTS, replace=False))
-    floor = tuple(int(channel.min()) for channel in image)
+    floor = tuple(int(channel.min()) - layout.OFFSET for channel in image)
     points = layout.pack_points(kept)
     return (
         image,
@@ -212,9 +214,7 @@ def _prepare_row(row: Row, recipe: Recipe) -> tuple[NDArray[np.int16], NDArray[n
             points=points,
             box=_box(prepared.frame),
             spacing=() if study.picture is not None else study.reference.geometry.spacing,
-            quantiles=tuple(
-                tuple(round(float(q), 3) for q in np.quantile(channel, QUANTILES)) for channel in prepared.array
-            ),
+            quantiles=tuple(_quantiles(channel) for channel in image),
         ),
     )
 
@@ -238,11 +238,21 @@ def read_row(row: Row) -> Study:
 
 
 def _quantise(array: NDArray[np.float32]) -> NDArray[np.int16]:
-    if not np.isfinite(array).all():
+    """Voxels as stored, (C, S). Prepared voxels are cut at CLIP_Z, far within int16."""
+    steps = array * np.float32(1 / layout.SCALE)
+    if not np.isfinite(steps.sum(dtype=np.float64)):
         raise DataError("voxels that are no finite numbers are left after normalising")
-    top = -layout.IMAGE_FILL - 1
-    steps: NDArray[np.float32] = np.rint(array * np.float32(1 / layout.SCALE))
-    return np.clip(steps, -top, top).astype(np.int16)
+    np.rint(steps, out=steps)
+    steps += layout.OFFSET
+    return steps.astype(np.int16)
+
+
+def _quantiles(stored: NDArray[np.int16]) -> tuple[float, ...]:
+    """QUANTILES of a channel, in standard deviations, to the nearest stored step."""
+    low = int(stored.min())
+    counts = np.bincount(stored.ravel() - low)
+    steps = np.searchsorted(counts.cumsum(), np.multiply(QUANTILES, stored.size)) + low - layout.OFFSET
+    return tuple(round(float(step) * layout.SCALE, 3) for step in steps)
 
 
 def _mask(row: Row, study: Study, prepared: Prepared) -> NDArray[np.uint8] | None:
@@ -311,6 +321,7 @@ def _write_spec(place: Place, recipe: Recipe, results: Sequence[tuple[_Job, _Pac
         "version": layout.VERSION,
         "recipe": asdict(recipe),
         "scale": layout.SCALE,
+        "offset": layout.OFFSET,
         "blocks": [asdict(packed.block) for job, packed in results if job.key in used],
         "cases": [asdict(case) for case in cases],
         "excluded": excluded,

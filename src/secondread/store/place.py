@@ -1,26 +1,33 @@
 """Where a store lies: a folder, or a prefix in an S3 bucket. Both hold whole objects under the same names.
 
-Arrays are read by TensorStore in either (:meth:`Place.kvstore`). S3 is reached through TensorStore, too, with
-credentials from where AWS's own tools look for them (``AWS_ACCESS_KEY_ID``, ``~/.aws/credentials``, the machine's
-role); ``AWS_ENDPOINT_URL`` names another server that speaks S3, ``AWS_REGION`` the region.
+S3 is reached through TensorStore, with credentials from where AWS's own tools look for them (``AWS_ACCESS_KEY_ID``,
+``~/.aws/credentials``, the machine's role). ``AWS_ENDPOINT_URL`` names another server that speaks S3, ``AWS_REGION``
+the region.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from secondread.errors import ResourceError, UsageError, writing
+from secondread.errors import ChecksumError, ResourceError, UsageError, writing
 from secondread.files import PARTIAL, flush_folder, write_flushed, write_whole
 from secondread.store.layout import CASES
 
 RETRIES = {"max_retries": 6, "initial_delay": "200ms", "max_delay": "5s"}
 """Requests that S3 refuses for a moment are sent again this often, and then given up: ten seconds in all."""
+
+_RAN_OUT = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_RAN_OUT_WORDS = (
+    "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED",
+)  # fmt: skip
+"""What is no damage to an object: other objects would fail in the same way."""
 
 _S3 = re.compile(r"^s3:/+(?P<bucket>[^/]+)/?(?P<prefix>.*)$")
 
@@ -33,8 +40,22 @@ class Place(Protocol):
         """Whether the size of an object costs next to nothing."""
         ...
 
+    @property
+    def readers(self) -> int:
+        """How many parts are best read at a time."""
+        ...
+
     def read(self, name: str) -> bytes | None:
         """The bytes of an object; None where there is none."""
+        ...
+
+    def read_parts(self, name: str, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes from the first number of each part up to the second; fewer where the object is shorter.
+
+        Raises:
+            ChecksumError: the object is not there or cannot be read; others may.
+            ResourceError: no other object could be read either: permission, memory, the network.
+        """
         ...
 
     def size(self, name: str) -> int | None:
@@ -55,10 +76,6 @@ class Place(Protocol):
 
     def write_block(self, key: str, files: Mapping[str, bytes], marker: tuple[str, bytes]) -> None:
         """Write ``cases/<key>/...``, the marker last: where it is, all is."""
-        ...
-
-    def kvstore(self, prefix: str) -> dict[str, Any]:
-        """What TensorStore opens to read the objects under a prefix."""
         ...
 
 
@@ -82,6 +99,10 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def readers(self) -> int:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
     def __str__(self) -> str:
         return str(self.path)
 
@@ -92,6 +113,17 @@ class Folder:
             return None
         except OSError as error:
             raise ResourceError(f"cannot read {self.path / name}: {error.strerror}") from error
+
+    def read_parts(self, name: str, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        try:
+            file = os.open(self.path / name, os.O_RDONLY)
+            try:
+                return [os.pread(file, past - first, first) for first, past in parts]
+            finally:
+                os.close(file)
+        except OSError as error:
+            kind = ResourceError if error.errno in _RAN_OUT else ChecksumError
+            raise kind(f"{name} cannot be read: {error.strerror}") from error
 
     def size(self, name: str) -> int | None:
         try:
@@ -128,14 +160,12 @@ class Folder:
             raise
         flush_folder(final.parent)
 
-    def kvstore(self, prefix: str) -> dict[str, Any]:
-        return {"driver": "file", "path": f"{self.path / prefix}/"}
-
 
 class Bucket:
     """Objects under a prefix of an S3 bucket. A put is whole or not at all, so nothing is renamed."""
 
     lists_sizes = False
+    readers = 16  # most of them wait for an answer
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket, self.prefix = bucket, prefix
@@ -147,6 +177,18 @@ class Bucket:
     def read(self, name: str) -> bytes | None:
         found = self._ask(lambda store: store.read(name))
         return bytes(found.value) if found.state == "value" else None
+
+    def read_parts(self, name: str, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        try:
+            store = self._open()
+            coming = [store.read(name, byte_range=slice(first, past)) for first, past in parts]
+            found = [future.result() for future in coming]
+        except (ValueError, OSError) as error:
+            kind = ResourceError if any(word in str(error) for word in _RAN_OUT_WORDS) else ChecksumError
+            raise kind(f"{name} cannot be read: {_plain(error)}") from error
+        if any(part.state != "value" for part in found):
+            raise ChecksumError(f"{name} is missing")
+        return [bytes(part.value) for part in found]
 
     def size(self, name: str) -> int | None:
         content = self.read(name)
@@ -165,8 +207,10 @@ class Bucket:
         for name, content in (*files.items(), marker):
             self.write(f"{CASES}/{key}/{name}", content)
 
-    def kvstore(self, prefix: str) -> dict[str, Any]:
-        spec: dict[str, Any] = {"driver": "s3", "bucket": self.bucket, "path": f"{self.prefix}/{prefix}/".lstrip("/")}
+    def _connect(self) -> Any:
+        import tensorstore as ts
+
+        spec: dict[str, Any] = {"driver": "s3", "bucket": self.bucket, "path": f"{self.prefix}/" if self.prefix else ""}
         spec["context"] = {"s3_request_retries": RETRIES}
         if os.environ.get("AWS_ACCESS_KEY_ID"):
             # Named, because looking for files that are not there is written to stderr at length.
@@ -178,12 +222,7 @@ class Bucket:
             spec |= {"endpoint": endpoint, "aws_region": region or "us-east-1"}
         elif region:
             spec["aws_region"] = region
-        return spec
-
-    def _connect(self) -> Any:
-        import tensorstore as ts
-
-        return ts.KvStore.open({**self.kvstore(""), "path": f"{self.prefix}/" if self.prefix else ""}).result()
+        return ts.KvStore.open(spec).result()
 
     def _ask(self, question: Any) -> Any:
         try:

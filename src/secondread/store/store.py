@@ -5,14 +5,11 @@ C channels, S a case's prepared grid, P a part of it.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,66 +21,13 @@ from secondread.store import layout
 from secondread.store.layout import Block, Case, Facts, Kind
 from secondread.store.place import Folder, Place, place_of
 from secondread.store.sealed import unseal
+from secondread.store.shard import Shard, table_bytes
 from secondread.volume import Recipe
 
-CACHE_BYTES = 16 << 20
-"""What TensorStore may keep of decoded chunks and chunk tables between reads."""
-
-OVERHEAD_BYTES = CACHE_BYTES + (64 << 20)
-"""What reading takes beside the reads under way: the cache, and what the allocator holds back (measured)."""
-
-_M_ARENA_MAX = -8  # of mallopt(3)
-
-OPEN_ARRAYS = 1024
-"""Array handles kept; opening one costs half a millisecond."""
+TABLES = 1024
+"""Tables of chunks kept; of an ordinary head, each takes a few kB."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-_RESOURCE_WORDS = (
-    "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED",
-    "Too many open files", "Cannot allocate memory",
-)  # fmt: skip
-
-
-class Fetch:
-    """A read under way. TensorStore reads and decodes on its own threads, outside the interpreter lock."""
-
-    def __init__(self, case: Case, image: NDArray[np.int16], mask: NDArray[np.uint8] | None, done: list[Any]) -> None:
-        self._case = case
-        self._image = image
-        self._mask = mask
-        self._done = done
-
-    def result(self) -> tuple[NDArray[np.int16], NDArray[np.uint8] | None]:
-        """Wait. Image (C, P) as stored (times ``Store.scale`` it is in standard deviations), mask (P) or None.
-
-        Raises:
-            ChecksumError: bytes are missing or differ from what was written.
-            ResourceError: permission, memory or file handles ran out.
-        """
-        try:
-            for future in self._done:
-                future.result()
-        except (ValueError, OSError) as error:
-            raise _read_error(self._case, error) from error
-        if self._image.min() == layout.IMAGE_FILL:
-            raise self._missing("image")
-        if self._mask is not None and self._mask.max() == layout.MASK_FILL:
-            raise self._missing("mask")
-        return self._image, self._mask
-
-    def _missing(self, kind: Kind) -> ChecksumError:
-        place = f"{layout.CASES}/{self._case.block}/{layout.SHARD[kind]}"
-        return ChecksumError(f"study {self._case.study!r}: bytes are missing from its {kind} ({place}); pack again")
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """In a future's place: what failed before there was one. Reads ahead of need fail when they are needed."""
-
-    error: Exception
-
-    def result(self) -> None:
-        raise self.error
 
 
 class Store:
@@ -92,7 +36,7 @@ class Store:
     Attributes:
         place: where it lies.
         recipe: how its studies were prepared.
-        scale: standard deviations per stored step.
+        scale, offset: a stored value is ``round(z / scale) + offset``, where z is in standard deviations.
         cases: every case, in the order of the rows packed.
         excluded: (study, reason) of every study that could not be packed.
     """
@@ -102,6 +46,7 @@ class Store:
         place: Place,
         recipe: Recipe,
         scale: float,
+        offset: int,
         blocks: dict[str, Block],
         cases: Sequence[Case],
         excluded: Sequence[tuple[str, str]],
@@ -109,13 +54,12 @@ class Store:
     ) -> None:
         self.place = place
         self.recipe = recipe
-        self.scale = scale
+        self.scale, self.offset = scale, offset
         self.cases = list(cases)
         self.excluded = list(excluded)
         self._blocks = blocks
-        self._array = lru_cache(OPEN_ARRAYS)(self._open_array)
-        self._context: Any = None
-        self._threads = threads
+        self._shard = lru_cache(TABLES)(self._open_shard)
+        self.threads = threads or place.readers
 
     @classmethod
     def open(cls, where: str | Path | Place, *, threads: int | None = None) -> Store:
@@ -123,7 +67,7 @@ class Store:
 
         Args:
             where: a folder, or ``s3://bucket/prefix``.
-            threads: that decode at the same time; None for one per core.
+            threads: that read and decode at the same time; None for what suits the place.
 
         Raises:
             DataError: no finished store.
@@ -148,7 +92,7 @@ class Store:
                 raise UnsafeFileError(f"{path} names a block {key!r}, which is not one of its own folders")
         recipe = _recipe(spec["recipe"])
         excluded = [(study, reason) for study, reason in spec["excluded"]]
-        store = cls(place, recipe, float(spec["scale"]), blocks, cases, excluded, threads)
+        store = cls(place, recipe, float(spec["scale"]), int(spec["offset"]), blocks, cases, excluded, threads)
         if place.lists_sizes:
             store._check_files(deep=False)
         return store
@@ -165,8 +109,13 @@ class Store:
         """Whether blocks hold many cases each (pictures)."""
         return self.recipe.size is not None
 
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads to read on. Decompressing and copying release the interpreter lock."""
+        return ThreadPoolExecutor(self.threads, thread_name_prefix="store")
+
     def read(self, case: Case) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
-        """A whole case: image (C, S) in standard deviations, mask (S) or None. Raises as :meth:`Fetch.result`."""
+        """A whole case: image (C, S) in standard deviations, mask (S) or None. Raises as :meth:`read_into`."""
         return self.read_patch(case, (0,) * len(case.shape), case.shape)
 
     def read_patch(
@@ -176,44 +125,48 @@ class Store:
 
         Raises:
             UsageError: the part reaches outside of the case.
-            ChecksumError, ResourceError: as :meth:`Fetch.result`.
-        """
-        image, mask = self.fetch(case, start, size).result()
-        return image * np.float32(self.scale), mask
-
-    def fetch(
-        self, case: Case, start: Sequence[int], size: Sequence[int], room: NDArray[np.uint8] | None = None
-    ) -> Fetch:
-        """Begin to read a part of a case, as :meth:`read_patch`, and return at once.
-
-        Args:
-            room: ``fetch_bytes(size)`` bytes that the result is written to; None allocates them.
+            ChecksumError, ResourceError: as :meth:`read_into`.
         """
         if any(a < 0 or n < 1 or a + n > s for a, n, s in zip(start, size, case.shape, strict=True)):
             raise UsageError(
                 f"study {case.study!r}: a part at {tuple(start)} of size {tuple(size)} reaches outside of {case.shape}"
             )
-        import tensorstore as ts
+        image = np.empty((len(case.present), *size), np.float32)
+        mask = np.empty(tuple(size), np.uint8) if case.has_mask else None
+        self.read_into(case, start, image, mask)
+        return image, mask
 
-        if room is None:
-            room = np.empty(self.fetch_bytes(size), np.uint8)
-        where = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+    def read_into(
+        self, case: Case, start: Sequence[int], image: NDArray[np.float32], mask: NDArray[np.uint8] | None
+    ) -> None:
+        """Fill arrays with the part of a case that begins at voxel ``start``, as large as they are.
+
+        Args:
+            image: (C, P), gets standard deviations.
+            mask: (P); None where the case has none or it is not wanted.
+
+        Raises:
+            ChecksumError: bytes are missing or differ from what was written; the study is named.
+            ResourceError: permission, memory, file handles or the network ran out.
+        """
         row = () if case.row is None else (case.row,)
-        mask_at = len(room) - prod(size)
-        image = room[:mask_at].view(np.int16).reshape(len(case.present), *size)
-        mask = room[mask_at:].reshape(*size) if case.has_mask else None
-        done: list[Any] = []
         try:
-            done.append(ts.array(image).write(self._array(case.block, "image")[(*row, slice(None), *where)]))
+            self._fill(case.block, "image", (*row, 0, *start), image[None] if row else image)
             if mask is not None:
-                done.append(ts.array(mask).write(self._array(case.block, "mask")[(*row, *where)]))
-        except (ValueError, OSError) as error:
-            done.append(_Failed(error))
-        return Fetch(case, image, mask, done)
+                self._fill(case.block, "mask", (*row, *start), mask[None] if row else mask)
+        except (ChecksumError, ResourceError) as error:
+            again = "; pack again" if isinstance(error, ChecksumError) else ""
+            raise type(error)(f"study {case.study!r}: {error}{again}") from error
 
-    def fetch_bytes(self, size: Sequence[int]) -> int:
-        """Bytes of a part's image and mask, as stored."""
-        return prod(size) * (2 * len(self.recipe.channels) + 1)
+    def _fill(self, key: str, kind: Kind, start: tuple[int, ...], out: NDArray[Any]) -> None:
+        name = f"{layout.CASES}/{key}/{layout.SHARD[kind]}"
+        try:
+            shard = self._shard(key, kind)
+            pieces = shard.pieces(start, out.shape)
+            found = self.place.read_parts(name, [(piece.first, piece.past) for piece in pieces])
+            shard.decode(pieces, found, out, (self.offset, self.scale) if kind == "image" else None)
+        except ChecksumError as error:
+            raise ChecksumError(f"its {kind} ({name}): {error}") from error
 
     def verify(self, progress: Callable[[str, int, int], None] | None = None) -> None:
         """Recompute the SHA-256 of every file. Raises ChecksumError naming the studies that are damaged."""
@@ -262,48 +215,18 @@ class Store:
             return False
         return True
 
-    def _open_array(self, key: str, kind: Kind) -> Any:
-        import tensorstore as ts
-
-        if self._context is None:
-            _share_one_arena()
-            decoding = {"data_copy_concurrency": {"limit": self._threads}} if self._threads else {}
-            self._context = ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}, **decoding})
-        shape = self._blocks[key].shape
+    def _open_shard(self, key: str, kind: Kind) -> Shard:
+        block = self._blocks[key]
         channel_axis = 1 if self.grouped else 0
-        if kind == "mask":
-            shape = shape[:channel_axis] + shape[channel_axis + 1 :]
-        spec = {
-            "driver": "zarr3",
-            "kvstore": self.place.kvstore(f"{layout.CASES}/{key}/{kind}"),
-            "metadata": layout.array_metadata(kind, shape, grouped=self.grouped),
-            "assume_metadata": True,
-            "recheck_cached_data": False,
-            "recheck_cached_metadata": False,
-        }
-        return ts.open(spec, open=True, read=True, write=False, context=self._context).result()
-
-
-def _share_one_arena() -> None:
-    """Let all threads allocate from one pool, where the C library is glibc.
-
-    By default each of TensorStore's threads gets a pool of its own and keeps what chunks left in it: 90 to 100 MiB more
-    for 96^3 patches of four contrasts, at no gain in speed. Has to happen before those threads start.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
+        shape = block.shape if kind == "image" else (*block.shape[:channel_axis], *block.shape[channel_axis + 1 :])
+        if layout.SHARD[kind] not in block.files:
+            raise ChecksumError("it was never written")
+        size, _ = block.files[layout.SHARD[kind]]
+        table = max(0, size - table_bytes(kind, shape, grouped=self.grouped)), size
+        (found,) = self.place.read_parts(f"{layout.CASES}/{key}/{layout.SHARD[kind]}", [table])
+        return Shard(kind, shape, found, size, grouped=self.grouped)
 
 
 def _recipe(fields: dict[str, Any]) -> Recipe:
     spacing, size = fields["spacing"], fields["size"]
     return Recipe(tuple(fields["channels"]), tuple(spacing) if spacing else None, tuple(size) if size else None)
-
-
-def _read_error(case: Case, error: Exception) -> ChecksumError | ResourceError:
-    # TensorStore raises ValueError for whatever went wrong, with the kind as the first word of the message.
-    detail = str(error).split(" [source locations", 1)[0]
-    message = f"study {case.study!r}: it cannot be read: {detail}"
-    if any(word in detail for word in _RESOURCE_WORDS):
-        return ResourceError(message)
-    return ChecksumError(f"{message}; pack again")

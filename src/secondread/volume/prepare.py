@@ -33,6 +33,10 @@ FOREGROUND_SHARE = 0.01
 """A plane belongs to the foreground box when at least this share of it is foreground: specks of noise do not count."""
 
 
+SAME_VOXEL = 1e-4
+"""Grids whose voxels lie no further apart than this share of a voxel are one."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How studies become arrays.
@@ -80,7 +84,8 @@ class Frame:
         """Values on the scan's grid N -> on the prepared grid S."""
         out = self._reorder(values)
         for axis, (n, start, step, m) in enumerate(self._axes()):
-            out = _along(axis, axis_matrix(n, m, start, step), out)
+            crop = _crop(n, m, start, step)
+            out = _along(axis, axis_matrix(n, m, start, step), out) if crop is None else out[_on_axis(axis, crop)]
         return out
 
     def to_scan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,6 +101,9 @@ class Frame:
 
     def mask_from_scan(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Labels on N -> on S: each prepared voxel takes the label that covers it most."""
+        crops = [_crop(n, m, start, step) for n, start, step, m in self._axes()]
+        if all(crop is not None for crop in crops):
+            return self._reorder(labels)[tuple(crop for crop in crops if crop is not None)].copy()
         best = np.full(self.size, 0.5, np.float32)
         out = np.zeros(self.size, np.uint8)
         for label in np.unique(labels[labels > 0]):
@@ -275,6 +283,18 @@ def _normalise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     deviation = deviation or float(values.std())
     out = (values - float(inside.mean())) / deviation
     return np.asarray(np.clip(out, -CLIP_Z, CLIP_Z), np.float32)
+
+
+def _crop(n: int, m: int, start: float, step: float) -> slice | None:
+    """Which of n samples the m are, where they need no resampling: :func:`axis_matrix` would say the same, slowly."""
+    first = round(start)
+    if abs(step - 1) * m > SAME_VOXEL or abs(start - first) > SAME_VOXEL or first < 0 or first + m > n:
+        return None
+    return slice(first, first + m)
+
+
+def _on_axis(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, part)
 
 
 def _along(axis: int, matrix: csr_array, values: NDArray[np.float32]) -> NDArray[np.float32]:
