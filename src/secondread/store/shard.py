@@ -144,11 +144,9 @@ def encode(kind: Kind, values: NDArray[Any], *, grouped: bool) -> dict[str, byte
             continue
         whole = np.full(chunk, layout.FILL[kind], values.dtype)
         whole[tuple(slice(0, n) for n in part.shape)] = part
-        packed = bytes(
-            imagecodecs.blosc_encode(
-                whole.tobytes(), layout.LEVEL, compressor=layout.CODEC, shuffle=1, typesize=whole.itemsize, numthreads=1
-            )
-        )
+        # Only of an array does it take the type's size; bytes it would not shuffle.
+        stored: Any = whole
+        packed = bytes(imagecodecs.blosc_encode(stored, layout.LEVEL, compressor=layout.CODEC, shuffle=1, numthreads=1))
         pieces += (packed, _sum(packed))
         table[place] = (end, len(packed) + _CRC_BYTES)
         end += len(packed) + _CRC_BYTES
