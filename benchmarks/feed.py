@@ -9,6 +9,8 @@ at uniform corners, 2 cores.
 With a peer's script (``SCRIPT run METHOD DIR -n N`` prints the same JSON), its methods run in turn with ours, each in a
 process of its own, and the ratios are printed: machines are noisy, and only figures of one run compare.
 
+``--times 10`` packs and feeds every case ten times under other names: memory must not grow with them.
+
 Prints one JSON object per method: patches per second (first batch included), seconds to prepare and to the first batch,
 peak unique memory of the process and its children (MiB), disk (MiB); then the ratios.
 """
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +60,28 @@ def store_of(folder: Path) -> Path:
     return folder.parent / f"{folder.name}.secondread"
 
 
-def prepare(folder: Path, store: Path) -> float:
-    """Pack the cases of ``folder`` anew, in a process of its own; seconds."""
-    shutil.rmtree(store, ignore_errors=True)
+def pack_cases(folder: Path, store: Path, times: int) -> dict[str, Any]:
+    """Find the cases of ``folder`` and pack them anew, each so many times; what it took."""
+    memory = PeakMemory()
+    memory.start()
     began = time.perf_counter()
-    subprocess.run([sys.executable, __file__, str(folder), "--child", "pack"], check=True)
-    return time.perf_counter() - began
-
-
-def pack_cases(folder: Path, store: Path) -> None:
     from secondread.index import build_index
     from secondread.store import pack
     from secondread.volume import Recipe
 
-    pack(build_index([folder]).rows(), Recipe(CONTRASTS, spacing=(1.0, 1.0, 1.0)), store)
+    shutil.rmtree(store, ignore_errors=True)
+    found = build_index([folder]).rows()
+    indexed = time.perf_counter()
+    rows = [replace(row, study=f"{row.study}-{n}") for n in range(times) for row in found]
+    pack(rows, Recipe(CONTRASTS, spacing=(1.0, 1.0, 1.0)), store)
+    ended = time.perf_counter()
+    return {
+        "cases": len(rows),
+        "index_s": round(indexed - began, 1),
+        "pack_s": round(ended - indexed, 1),
+        "cases_per_minute": round(60 * len(rows) / (ended - indexed + (indexed - began) * times), 1),
+        "pack_peak_mib": round(memory.peak),
+    }
 
 
 def run_feed(store: Path, patches: int, memory_mib: int) -> dict[str, Any]:
@@ -118,10 +129,11 @@ def main() -> None:
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--methods", default="nnunet-blosc2,monai-persistent,torchio")
     parser.add_argument("--rounds", type=int, default=2, help="times that all methods run in turn")
+    parser.add_argument("--times", type=int, default=1, help="copies of every case")
     parser.add_argument("--child", choices=("pack", "feed"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child == "pack":
-        return pack_cases(args.folder, store_of(args.folder))
+        return print(json.dumps(pack_cases(args.folder, store_of(args.folder), args.times)))
     if args.child == "feed":
         return print(json.dumps(run_feed(store_of(args.folder), args.n, args.memory)))
     if args.folder is None:
@@ -134,26 +146,16 @@ def main() -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Pack, then run all methods in turn and print."""
-    store = store_of(args.folder)
-    packed = prepare(args.folder, store)
-    ours = [
-        sys.executable,
-        __file__,
-        str(args.folder),
-        "-n",
-        str(args.n),
-        "--memory",
-        str(args.memory),
-        "--child",
-        "feed",
-    ]
+    me = [sys.executable, __file__, str(args.folder)]
+    packed = in_child([*me, "--times", str(args.times), "--child", "pack"])
+    ours = [*me, "-n", str(args.n), "--memory", str(args.memory), "--child", "feed"]
     theirs = {
         method: [args.peer_python, str(args.peer), "run", method, str(args.folder), "-n", str(args.n)]
         for method in (args.methods.split(",") if args.peer else ())
     }
     ratios: dict[str, list[float]] = {method: [] for method in theirs}
     for _ in range(args.rounds):
-        mine = in_child(ours) | {"prepare_s": round(packed, 1)}
+        mine = in_child(ours) | packed
         print(json.dumps(mine), flush=True)
         for method, command in theirs.items():
             other = in_child(command)

@@ -31,14 +31,12 @@ from secondread.train.loop import average, new_state
 from secondread.train.validate import target_of
 
 
-def multiply(store: Path, size: int) -> None:
-    """Copy the blocks of a store under other names until its files hold ``size`` bytes."""
+def multiply(store: Path, copies: int) -> None:
+    """Copy the blocks of a store of volumes under other names, so many times in all."""
     spec = store / SPEC
     content = unseal(spec.read_bytes(), spec)
     blocks, cases = list(content["blocks"]), list(content["cases"])
-    held = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
-    each = held / len(blocks)
-    for number in range(int((size - held) / each) + 1):
+    for number in range(copies):
         block, case = blocks[number % len(blocks)], cases[number % len(cases)]
         key = f"{number:032x}"
         shutil.copytree(store / "cases" / block["key"], store / "cases" / key)
@@ -47,13 +45,19 @@ def multiply(store: Path, size: int) -> None:
     spec.write_bytes(seal(content))
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of its files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def measure(steps: int, cases: int, device: str, folder: Path) -> dict[str, Any]:
     settings = Settings(spacing=1.0, contrasts=("t1", "t1c", "t2", "flair"))
     index = build_index([write_studies(folder / "scans", cases, 0, settings)])
     plan = plan_for(index, device=device)
     pack_data(index, folder / "store", plan)
     memory = least_memory(plan.recipe, plan.patch, plan.batch)
-    multiply(folder / "store", 10 * memory)
+    held = size_of(folder / "store")
+    multiply(folder / "store", int((10 * memory - held) / held * cases) + 1)
     store = Store.open(folder / "store")
     feed = Feed(store, store.cases, plan.task.categories, patch=plan.patch, batch=plan.batch, seed=0, memory=memory)
     state, loss = new_state(plan, device), loss_for(plan.loss)
@@ -78,7 +82,7 @@ def measure(steps: int, cases: int, device: str, folder: Path) -> dict[str, Any]
         "device": device,
         "plan": list(plan.reasons),
         "feed_mib": memory >> 20,
-        "store_mib": sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file()) >> 20,
+        "store_mib": size_of(store.folder) >> 20,
         "step_s": round(sum(worked[1:]) / (steps - 1), 4),
         "wait_s": round(sum(waited[1:]) / (steps - 1), 5),
         "starved_percent": round(100 * sum(waited[1:]) / (sum(waited[1:]) + sum(worked[1:])), 2),
