@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,19 @@ from numpy.typing import NDArray
 
 from secondread.errors import DataError, UsageError, writing
 from secondread.evaluate import metrics
-from secondread.evaluate.alarms import ALARM_RATES, Alarm
+from secondread.evaluate.alarms import ALARM_RATES
 from secondread.evaluate.delong import compare_areas
 from secondread.evaluate.intervals import LOG, LOGIT, Figure, wilson
-from secondread.evaluate.judged import Classes, Judged
 from secondread.evaluate.lines import Better, Measure, auc_of, mean_of, ratio_of
+from secondread.evaluate.predictions import PREDICTIONS, read_predictions
+from secondread.evaluate.run import Progress, StudyReader, evaluate
 from secondread.files import write_whole
+from secondread.infer import load_model
 
 if TYPE_CHECKING:
     import polars as pl
 
-PREDICTIONS = "predictions.parquet"
+    from secondread.index import Index
 
 MEANS: tuple[tuple[str, str, Better], ...] = (
     ("dice", "Dice, whole lesion", "high"),
@@ -105,6 +107,22 @@ class Comparison:
             return f"{shared}, {self.names[0]} and {self.names[1]} cannot be told apart by any figure."
         return f"{shared}, {' and '.join(told)}; in the others they cannot be told apart."
 
+    @property
+    def table(self) -> list[str]:
+        """A line of text per figure, below a heading."""
+        wide = max(10, *(len(name) for name in self.names))
+        lines = [f"{'':<34} {self.names[0]:>{wide}} {self.names[1]:>{wide}}  difference"]
+        for duel in self.duels:
+            low, high = duel.difference.low, duel.difference.high
+            between = "" if math.isnan(low) else f" ({low:+.3f} to {high:+.3f})"
+            p = "" if duel.p is None else f", p = {duel.p:.3g}"
+            ahead = "" if duel.ahead is None else f"  {self.names[duel.ahead]} is better"
+            lines.append(
+                f"{duel.name:<34} {duel.first.value:>{wide}.3f} {duel.second.value:>{wide}.3f}  "
+                f"{duel.difference.value:+.3f}{between}{p}{ahead}"
+            )
+        return lines
+
     def to_json(self) -> dict[str, Any]:
         return {
             "first": self.names[0],
@@ -117,21 +135,36 @@ class Comparison:
         }
 
 
-def compare_runs(first: Path, second: Path, out: Path) -> Comparison:
-    """Compare two evaluations, and write ``compare.json`` and ``compare.html``.
+def compare_runs(
+    first: Path,
+    second: Path,
+    out: Path,
+    *,
+    index: Index | None = None,
+    load: Callable[[Path], StudyReader] | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare two runs, and write ``compare.json`` and ``compare.html``. A run that is not judged yet is judged first.
 
     Args:
-        first, second: folders that hold ``predictions.parquet``, as ``secondread evaluate`` writes it.
+        first, second: folders of runs, or of evaluations as :func:`evaluate` writes them.
         out: folder for the results; made where it is not there.
+        index: data to judge both on, below ``out``; None takes each run's own evaluation.
+        load: gives the reader of a run; None loads RUN/model.
+        progress: called as ``progress(what, done, total)``.
 
     Raises:
-        UsageError: no predictions in one of them. DataError: no study in common, or one that the two know otherwise.
-        ResourceError: no space or permission for ``out``.
+        UsageError: neither a run nor an evaluation. DataError: no study in common, or one that the two know otherwise.
+        ResourceError: no space or permission for ``out``. As :func:`evaluate`, for a run that is judged here.
     """
     from secondread.evaluate.report import environment, versions
 
-    tables = [read_predictions(folder) for folder in (first, second)]
-    result = compare_predictions(tables[0], tables[1], _names(first, second))
+    names = _names(first, second)
+    folders = [
+        _judged_in(run, name, out, index, load, progress) for run, name in zip((first, second), names, strict=True)
+    ]
+    tables = [read_predictions(folder) for folder in folders]
+    result = compare_predictions(tables[0], tables[1], names)
     page = (
         environment()
         .get_template("paired.html.j2")
@@ -145,20 +178,32 @@ def compare_runs(first: Path, second: Path, out: Path) -> Comparison:
     return result
 
 
-def read_predictions(folder: Path) -> pl.DataFrame:
-    """The table of an evaluation. Raises UsageError where there is none, DataError where it is damaged or too old."""
-    import polars as pl
+def _judged_in(
+    run: Path,
+    name: str,
+    out: Path,
+    index: Index | None,
+    load: Callable[[Path], StudyReader] | None,
+    progress: Progress | None,
+) -> Path:
+    """The folder that holds the predictions of a run, judged now where they are missing or another model's."""
+    if index is None and (run / PREDICTIONS).is_file():
+        return run
+    if not run.is_dir():
+        raise UsageError(f"there is no run at {run}; give the folder that `secondread train -o` wrote")
+    folder = run / "evaluation" if index is None else out / name
+    reader = load(run) if load is not None else load_model(run)
+    if index is not None or not (folder / PREDICTIONS).is_file() or _model_of(folder) != reader.sha256:
+        evaluate(run, folder, index=index, reader=reader, progress=progress)
+    return folder
 
-    path = folder / PREDICTIONS
-    if not path.is_file():
-        raise UsageError(f"{folder} holds no {PREDICTIONS}; run secondread evaluate first")
+
+def _model_of(folder: Path) -> str | None:
+    """SHA-256 of the model that an evaluation judged; None where that cannot be told."""
     try:
-        table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if missing := sorted({"study", "group", "label", "truth", "abnormal", "presence"} - set(table.columns)):
-        raise DataError(f"{path} has no column {', '.join(missing)}; judge the run again with secondread evaluate")
-    return table
+        return str(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["model"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def compare_predictions(first: pl.DataFrame, second: pl.DataFrame, names: tuple[str, str]) -> Comparison:
@@ -185,41 +230,6 @@ def compare_predictions(first: pl.DataFrame, second: pl.DataFrame, names: tuple[
         (first.height - a.height, second.height - a.height),
         tuple(duel for duel in duels if duel is not None),
     )
-
-
-def columns_to_compare(judged: Sequence[Judged], classes: Classes, alarms: Sequence[Alarm]) -> dict[str, Any]:
-    """More columns of predictions.parquet: abnormal, alarm_<rate>fp, and per study what the figures are means or
-    ratios of."""
-    import polars as pl
-
-    points = {alarm.rate: alarm.threshold for alarm in alarms}
-    places = [j.located if classes.located else None for j in judged]
-    several = len(classes.names) > 1
-    surfaces = [None if p is None else p.surface for p in places]
-
-    def floats(values: Sequence[float | None]) -> pl.Series:
-        return pl.Series([None if v is None or math.isnan(v) else v for v in values], dtype=pl.Float64)
-
-    def brier(j: Judged) -> float | None:
-        if j.truth is None or not several:
-            return None
-        given = np.array([j.classes[name] for name in classes.names])
-        return float(metrics.brier(np.array([[name == j.truth for name in classes.names]]), given[None])[0])
-
-    known = [None if j.presence is None or j.abnormal is None else (j.presence, j.abnormal) for j in judged]
-    out: dict[str, Any] = {"abnormal": pl.Series([j.abnormal for j in judged], dtype=pl.Boolean)}
-    for rate in ALARM_RATES:
-        raised = [None if k is None or rate not in points else k[0] > points[rate] for k in known]
-        out[f"alarm_{rate}fp"] = pl.Series(raised, dtype=pl.Boolean)
-    return out | {
-        "brier": floats([brier(j) for j in judged]),
-        "presence_brier": floats([None if k is None else (k[0] - k[1]) ** 2 for k in known]),
-        "nsd": floats([None if s is None else s.nsd for s in surfaces]),
-        "assd_mm": floats([None if s is None else s.assd for s in surfaces]),
-        "peak_in_mask": floats([None if j.located is None else float(j.located.peak_in_mask) for j in judged]),
-        "lesions": pl.Series([None if p is None else p.lesions.true for p in places], dtype=pl.Int64),
-        "lesions_found": pl.Series([None if p is None else p.lesions.found for p in places], dtype=pl.Int64),
-    }
 
 
 def _presence(a: pl.DataFrame, b: pl.DataFrame) -> list[Duel | None]:
@@ -275,6 +285,8 @@ def _means(a: pl.DataFrame, b: pl.DataFrame) -> list[Duel | None]:
 
 def _lesions(a: pl.DataFrame, b: pl.DataFrame) -> list[Duel | None]:
     x, y = _both(a, b, "lesions", "lesions_found")
+    if not x.height:
+        return []
     groups = x["group"].to_list()
     first, second = (
         ratio_of(t["lesions_found"].to_list(), t["lesions"].to_list(), groups, int(t["lesions"].sum())) for t in (x, y)
@@ -285,6 +297,8 @@ def _lesions(a: pl.DataFrame, b: pl.DataFrame) -> list[Duel | None]:
 def _mean_duel(a: pl.DataFrame, b: pl.DataFrame, column: str, name: str, title: str, better: Better) -> Duel | None:
     import polars as pl
 
+    if not a.height:
+        return None
     groups = a["group"].to_list()
     edge, scale = (None, LOG) if name in UNBOUNDED else (wilson, LOGIT)
     first, second = (

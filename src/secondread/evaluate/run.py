@@ -24,7 +24,7 @@ from secondread.evaluate.evaluation import Evaluation, Unread
 from secondread.evaluate.figures import tabulate
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.judged import Classes, Judged, abnormality, judge
-from secondread.evaluate.paired import columns_to_compare
+from secondread.evaluate.predictions import columns_to_compare
 from secondread.files import write_whole
 
 if TYPE_CHECKING:
