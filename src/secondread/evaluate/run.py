@@ -101,7 +101,7 @@ def evaluate(
         alarms=points,
         majority=most,
         history=tuple(history),
-        verdict=verdict(history) if history else None,
+        verdict=verdict(history, plan) if history else None,
         audit=audit_shortcuts(data.rows(None), progress=progress),
         leaks=tuple(find_leaks(trained, own.rows("validation"), rows)),
         rows=tuple(data.rows(None)),
