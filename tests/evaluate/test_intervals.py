@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secondread.evaluate import intervals
-from secondread.evaluate.intervals import LOG, Statistic, bootstrap, newcombe, wilson
+from secondread.evaluate.intervals import LOG, Figure, Statistic, apart, bootstrap, newcombe, wilson
 from secondread.evaluate.metrics import auc, mean
 
 
@@ -70,6 +70,16 @@ def test_all_right_in_twelve_groups_is_no_certainty() -> None:
     assert (figure.value, figure.high) == (1.0, 1.0)
     assert figure.low == pytest.approx(wilson(1.0, 12)[0])
     assert "all draws agree" in (figure.note or "")
+
+
+def test_two_flawless_runs_may_still_differ() -> None:
+    # Newcombe, Statistics in Medicine 17, 1998, pp. 873-890, table II, method 10: 10 of 10 less 0 of 20, and 10 of 10
+    # less 0 of 10 (independent samples, Wilson's limits).
+    def share(value: float, trials: int) -> Figure:
+        return Figure(value, *wilson(value, trials), trials, trials)
+
+    assert apart(share(0.0, 20), share(1.0, 10)) == pytest.approx((0.6791, 1.0), abs=1e-4)
+    assert apart(share(0.0, 10), share(1.0, 10)) == pytest.approx((0.6075, 1.0), abs=1e-4)
 
 
 def test_one_group_has_no_interval() -> None:

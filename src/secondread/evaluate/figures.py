@@ -84,9 +84,11 @@ def _of_known_class(judged: Sequence[Judged], classes: Classes) -> list[Judged]:
 def _presence_lines(judged: Sequence[Judged], alarms: Sequence[Alarm]) -> list[Line | None]:
     truth, score, groups = presence_arrays(judged)
     share = Measure(partial(metrics.mean, truth.astype(float)), groups)
-    precision = Measure(partial(metrics.average_precision, truth, score), groups, edge=None)
+    area = auc_of(truth, score, groups)
+    # At 1 both areas say the same: no normal above an abnormal.
+    precision = replace(area, statistic=partial(metrics.average_precision, truth, score))
     lines = [
-        line("presence_auc", "Presence, area under ROC", auc_of(truth, score, groups), 0.5),
+        line("presence_auc", "Presence, area under ROC", area, 0.5),
         # One kind alone has no curve to take an area under.
         line("presence_auprc", "Presence, area under precision and recall", precision, share)
         if truth.any() and not truth.all()

@@ -40,7 +40,7 @@ Weights = NDArray[np.float64]
 """(D, n): how often each of n rows was drawn in each of D draws."""
 
 Edge = Callable[[float, int], tuple[float, float]]
-"""From a figure at 0 or 1 and the number of groups to its interval."""
+"""From a figure at 0 or 1 and the number of groups that it rests on to its interval."""
 
 Statistic = Callable[[Weights], NDArray[np.float64]]
 """From weights (D, n) to a figure per draw (D); NaN where a draw does not allow one (an AUC of one class)."""
@@ -162,7 +162,7 @@ def bootstrap(
     notes = [f"{rests_on} groups only: a rough interval"] if rests_on < FEW_GROUPS else []
     low, high = _interval(value, float(allowed.std()), max(2, rests_on), scale)
     if edge is not None and float(np.ptp(allowed)) == 0 and value in (0.0, 1.0):
-        low, high = edge(value, many)
+        low, high = edge(value, rests_on)
         notes.append("all draws agree: score interval over groups")
     if skipped:
         notes.append(f"{skipped} of {draws} draws held one class only and were left out")
@@ -211,6 +211,15 @@ def newcombe(area: float, positives: int, negatives: int) -> tuple[float, float]
     # Divided by (1 - a), which is the other root; by symmetry an area of 0 is one of 1 looked at from behind.
     low = float(brentq(excess, 0.0, 1.0))
     return (low, 1.0) if area == 1.0 else (0.0, 1 - low)
+
+
+def apart(first: Figure, second: Figure) -> tuple[float, float]:
+    """Interval of second minus first from the interval of each, as if they were independent, which is cautious for
+    pairs (Zou and Donner, Statistics in Medicine 27, 2008, equation 6): for a difference on which all draws agree."""
+    value = second.value - first.value
+    down = math.hypot(second.value - second.low, first.high - first.value)
+    up = math.hypot(second.high - second.value, first.value - first.low)
+    return value - down, value + up
 
 
 def _plain(value: float) -> float | None:

@@ -22,7 +22,7 @@ from secondread.errors import DataError, UsageError, writing
 from secondread.evaluate import metrics
 from secondread.evaluate.alarms import ALARM_RATES
 from secondread.evaluate.delong import compare_areas
-from secondread.evaluate.intervals import LOG, LOGIT, Figure, wilson
+from secondread.evaluate.intervals import LOG, LOGIT, Figure, apart, wilson
 from secondread.evaluate.lines import Better, Measure, auc_of, mean_of, ratio_of
 from secondread.evaluate.predictions import PREDICTIONS, read_predictions
 from secondread.evaluate.run import Progress, StudyReader, evaluate
@@ -313,7 +313,12 @@ def _duel(name: str, title: str, first: Measure, second: Measure, better: Better
     difference = second.gain_over(first, "high").figure()
     if figures[0] is None or figures[1] is None or difference is None:
         return None
-    return Duel(name, title, figures[0], figures[1], difference, better)
+    low, high = difference.low, difference.high
+    if low == high:
+        low, high = apart(figures[0], figures[1])
+    if first.scale is LOGIT:
+        low, high = max(-1.0, low), min(1.0, high)
+    return Duel(name, title, figures[0], figures[1], replace(difference, low=low, high=high), better)
 
 
 def _both(a: pl.DataFrame, b: pl.DataFrame, *columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:
