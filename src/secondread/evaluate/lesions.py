@@ -130,6 +130,15 @@ def components(mask: Bools) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return parts, np.bincount(parts.ravel())[1:].astype(np.int64)
 
 
+def box_of(mask: Bools) -> tuple[slice, ...]:
+    """The slices that hold all of a mask (N) that is not empty."""
+    found = []
+    for axis in range(mask.ndim):
+        lines = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        found.append(slice(int(lines[0]), int(lines[-1]) + 1))
+    return tuple(found)
+
+
 def _boxes(parts: NDArray[Any]) -> list[tuple[slice, ...]]:
     from scipy.ndimage import find_objects
 
@@ -150,9 +159,11 @@ def _peaks(evidence: NDArray[np.float32]) -> list[tuple[float, tuple[int, ...]]]
         if peak < LEAST_PEAK:
             break
         parts, _ = components(left >= PEAK_SHARE * peak)
-        region = parts == parts[place]
-        if not (taken & binary_dilation(region, around)).any():
+        whole = parts == parts[place]
+        box = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box_of(whole))
+        region = whole[box]
+        if not (taken[box] & binary_dilation(region, around)).any():
             found.append((peak, place))
-        taken |= region  # a rim has rims of its own
-        left[region] = 0
+        taken[box] |= region  # a rim has rims of its own
+        left[box][region] = 0
     return found

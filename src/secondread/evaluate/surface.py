@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.evaluate.lesions import box_of
+
 Bools = NDArray[np.bool_]
 
 TOLERANCE_MM = 2.0
@@ -45,7 +47,7 @@ def compare_surfaces(
     nan = float("nan")
     if not predicted.any():
         return Surface(nan, nan, 0.0)
-    box = _box(predicted | truth)
+    box = box_of(predicted | truth)
     ours, theirs = _surface(predicted[box]), _surface(truth[box])
     there, back = _distances(ours, theirs, spacing), _distances(theirs, ours, spacing)
     both = np.concatenate([there, back])
@@ -54,15 +56,6 @@ def compare_surfaces(
         hd95=float(max(np.percentile(there, PERCENTILE), np.percentile(back, PERCENTILE))),
         nsd=float((both <= tolerance).mean()),
     )
-
-
-def _box(mask: Bools) -> tuple[slice, ...]:
-    """The slices that hold all of a mask that is not empty."""
-    found = []
-    for axis in range(mask.ndim):
-        lines = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        found.append(slice(int(lines[0]), int(lines[-1]) + 1))
-    return tuple(found)
 
 
 def _surface(mask: Bools) -> Bools:
@@ -74,6 +67,9 @@ def _surface(mask: Bools) -> Bools:
 
 def _distances(here: Bools, other: Bools, spacing: Sequence[float]) -> NDArray[np.float64]:
     """From each surface voxel ``here`` to the nearest of ``other``, mm."""
-    from scipy.ndimage import distance_transform_edt
+    from scipy.spatial import KDTree
 
-    return np.asarray(distance_transform_edt(~other, sampling=tuple(spacing))[here], np.float64)
+    # A tree over the surface's voxels: a distance transform would fill the whole box.
+    scale = np.asarray(spacing, np.float64)
+    distances, _ = KDTree(np.argwhere(other) * scale).query(np.argwhere(here) * scale)
+    return np.asarray(distances, np.float64)
