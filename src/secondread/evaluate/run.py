@@ -214,6 +214,8 @@ def _validation_scores(
     if (known := alarms.kept(run, reader.sha256)) is not None:
         return known
     scores: list[alarms.Score] = []
+    if classes.normal is None:  # then a mask alone can say that something is there
+        rows = [row for row in rows if row.normal is not None or row.mask is not None]
     for done, row in enumerate(rows, 1):
         try:
             study, truth = _load(row)
