@@ -98,6 +98,8 @@ def test_figures_follow_from_the_predictions(judged: tuple[Path, dict[str, Any],
     for name, figure in figures.items():
         assert figure["low"] <= figure["value"] <= figure["high"], name
         assert figure["groups"] <= 15
+    assert {"presence_auprc", "brier", "presence_brier", "froc_score", "lesion_sensitivity_10_to_20pct"} <= set(figures)
+    assert not {"assd_mm", "hd95_mm"} & set(figures)
     assert {"ece", "peak_in_mask", "lesion_sensitivity", "presence_sensitivity_at_1fp"} <= set(figures)
     assert figures["accuracy"]["n"] == table.height == 30
     assert content["model"]["categories"] == list(ABNORMAL)
@@ -110,6 +112,15 @@ def test_report_stands_alone_and_answers_first(judged: tuple[Path, dict[str, Any
     for sentence in content["summary"]:
         assert sentence in text
     assert text.index(content["summary"][1]) < text.index("<svg")
+    for picture in (
+        "ROC curve",
+        "Precision over recall",
+        "FROC curve",
+        "Reliability",
+        "Decision curve",
+        "Training curves",
+    ):
+        assert f'aria-label="{picture}' in text
     assert "30 studies of 15 groups" in content["summary"][0]
     assert "always saying the most frequent class gives 0.33" in content["summary"][1]
     for part in ("Verdict: overfit", "secondread evaluate R1 -o E1", "network.width", "Confusion matrix", "data:image"):
@@ -142,6 +153,10 @@ def test_volumes_with_masks_alone(tmp_path: Path) -> None:
     assert "presence_auc" not in figures
     assert figures["dice"]["value"] > 0.9
     assert figures["slice_presence_auc"]["value"] > 0.9
+    assert {"nsd_2mm", "assd_mm", "hd95_mm", "froc_score", "lesion_sensitivity_10_to_20mm"} <= set(figures)
+    assert figures["lesion_sensitivity_10_to_20mm"]["n"] == figures["lesion_sensitivity"]["n"] == 3
+    assert figures["nsd_2mm"]["value"] > 0.9
+    assert figures["hd95_mm"]["value"] < 3
     assert "Dice" in content["summary"][1]
     assert "3 groups" in content["summary"][2]
     assert "No audit" in check_page(report)

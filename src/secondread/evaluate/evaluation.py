@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from secondread.evaluate import words
+from secondread.evaluate.alarms import Alarm
 from secondread.evaluate.audit import Audit
 from secondread.evaluate.curves import Verdict
 from secondread.evaluate.figures import Line
@@ -33,6 +34,7 @@ class Evaluation:
         leaks: why figures may be too good, in words; empty where no leak was found.
         rows: all included rows of the index judged; ``excluded``: those it left out, with reasons.
         command: what makes this evaluation again.
+        alarms: working points, chosen on the validation split.
     """
 
     run: str
@@ -53,6 +55,7 @@ class Evaluation:
     plan: dict[str, Any]
     index_sha256: str
     command: str
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def counts(self) -> words.Counts:
