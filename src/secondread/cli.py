@@ -214,9 +214,7 @@ def evaluate(
     data: Annotated[list[Path] | None, typer.Option(help="Judge on these instead of the run's test split.")] = None,
     labels: Labels = None,
     normal: Normal = None,
-    about: Annotated[
-        Path | None, typer.Option(help="CSV about patients (study or group; sex, age, ...): figures by subgroup.")
-    ] = None,
+    about: Annotated[Path | None, typer.Option(help="CSV about patients (sex, age): figures by subgroup.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

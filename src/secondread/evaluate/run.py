@@ -116,7 +116,9 @@ def evaluate(
         history=tuple(history),
         verdict=verdict(history) if history else None,
         audit=audit_shortcuts(data.rows(None), progress=progress),
-        leaks=(*_accepted(0 if index else divided), *find_leaks(trained, own.rows("validation"), rows)),
+        leaks=tuple(
+            _accepted(divided) if divided and index is None else find_leaks(trained, own.rows("validation"), rows)
+        ),
         rows=tuple(data.rows(None)),
         excluded=_excluded(data, names),
         notes=tuple(names.hide(note) for note in data.notes),
@@ -215,8 +217,6 @@ def leak_accepted(own: Index, divided: int) -> bool:
 
 def _accepted(divided: int) -> list[str]:
     """The sentence about a run's own split that divides so many patients or clusters."""
-    if not divided:
-        return []
     return [
         f"LEAK: the split of this run divides {divided} patients or clusters of near-duplicates between training, "
         "validation and test. The figures are too good; what is left without that stands below, beside what the split "

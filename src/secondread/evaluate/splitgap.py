@@ -99,8 +99,11 @@ class SplitGap:
             return [
                 f"{tied}; there are no others to judge it on, so its honest figure is unknown: train on a mended split."
             ]
-        few = f", {self.model_free.groups} patients only" if self.model_free.groups < FEW_GROUPS else ""
-        return [f"{tied}, and {self.model_free.words} on the others{few}. The second is the honest one."]
+        few = f" of {self.model_free.groups} patients only" if self.model_free.groups < FEW_GROUPS else ""
+        return [
+            f"{tied}, and {self.model_free.words} on the others{few}. The second is honest, but of other studies, in "
+            "which classes may come in other shares."
+        ]
 
 
 def split_gap(index: Index, judged: Sequence[Judged] = (), *, seed: int = 0) -> SplitGap:
@@ -109,6 +112,8 @@ def split_gap(index: Index, judged: Sequence[Judged] = (), *, seed: int = 0) -> 
     given = _given(index)
     sides = given if given is not None and _divides(rows, given) else None
     tied, free = _model(index.rows(None), judged)
+    if not rows:
+        return SplitGap(model_tied=tied, model_free=free, blocked="no study with a class has a thumbprint in the index")
     if len({row.label if row.label is not None else str(row.normal) for row in rows}) < 2:
         return SplitGap(model_tied=tied, model_free=free, blocked="there are no two classes to name")
     unit = quick.units(rows)

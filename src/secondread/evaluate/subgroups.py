@@ -1,27 +1,28 @@
 """Performance by subgroup: site, contrast, spacing, size, lesion, and what a table says of people (sex, age).
 
 Every figure has its interval over groups, and a subgroup of fewer than FEW_GROUPS patients is marked as too small to
-say. A subgroup is called worse where its interval lies wholly below the figure of all studies: with many subgroups one
-in forty looks so by chance, which the report says.
+say. A subgroup is called worse where the interval of what it has less than all other studies, drawn together, lies
+above 0: of many subgroups one in forty looks so by chance, which the report says.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secondread.discreet import discreet
 from secondread.errors import LabelError
 from secondread.evaluate import metrics
 from secondread.evaluate.figures import auc_edge, groups_of, presence_arrays
-from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap, wilson
+from secondread.evaluate.intervals import FEW_GROUPS, Edge, Figure, Statistic, Weights, bootstrap, wilson
 
 if TYPE_CHECKING:
     from secondread.evaluate.judged import Classes, Judged
@@ -73,23 +74,54 @@ class Subgroup:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class _Measure:
+    """A figure that can be told of any part of the studies: the statistic, and study and group of each of its rows."""
+
+    statistic: Statistic
+    studies: list[str]
+    groups: list[str]
+    edge: Callable[[NDArray[np.bool_]], Edge]
+
+    def of(self, part: NDArray[np.bool_]) -> Figure | None:
+        """The figure of the rows of ``part`` alone."""
+        at = np.flatnonzero(part)
+
+        def within(weights: Weights) -> NDArray[np.float64]:
+            whole = np.zeros((len(weights), len(part)))
+            whole[:, at] = weights
+            return self.statistic(whole)
+
+        return bootstrap(within, [self.groups[n] for n in at], edge=self.edge(part))
+
+    def loss(self, part: NDArray[np.bool_]) -> Figure | None:
+        """What ``part`` has less than all others, drawn together."""
+        return bootstrap(lambda w: self.statistic(w * ~part) - self.statistic(w * part), self.groups)
+
+
 def by_subgroup(judged: Sequence[Judged], classes: Classes, properties: Mapping[str, Property]) -> list[Subgroup]:
     """A line for each value of each property that at least two values of are known."""
-    whole = _figures(judged, classes)
+    measures = _measures(judged, classes)
     out = []
     for name, values in properties.items():
-        order = dict.fromkeys(sorted(values.values(), key=lambda v: (_rank(v), v)))
-        if len(order) < 2:
-            continue
-        for value in order:
+        order = sorted(set(values.values()), key=lambda v: (_rank(v), v))
+        for value in order if len(order) > 1 else ():
             mine = [j for j in judged if values.get(j.study) == value]
             if not mine:
                 continue
-            found = _figures(mine, classes)
-            worse = tuple(
-                title for title, figure in found.items() if title in whole and figure.high < whole[title].value
-            )
-            out.append(Subgroup(name, value, len(mine), len({j.group for j in mine}), found, worse))
+            inside = {j.study for j in mine}
+            figures: dict[str, Figure] = {}
+            worse = []
+            for title, measure in measures.items():
+                part = np.array([study in inside for study in measure.studies], bool)
+                figure = measure.of(part) if part.any() else None
+                if figure is None:
+                    continue
+                figures[title] = figure
+                lost = measure.loss(part) if not part.all() else None
+                if lost is not None and lost.low > 0:
+                    worse.append(title)
+            out.append(Subgroup(name, value, len(mine), len({j.group for j in mine}), figures, tuple(worse)))
     return out
 
 
@@ -165,20 +197,28 @@ def _told(column: str, values: Mapping[str, str]) -> Property:
     return _thirds(numbers, "") if len(set(numbers.values())) > MAX_VALUES else dict(values)
 
 
-def _figures(judged: Sequence[Judged], classes: Classes) -> dict[str, Figure]:
+def _measures(judged: Sequence[Judged], classes: Classes) -> dict[str, _Measure]:
     """What the studies allow: the share named right, presence AUC, Dice."""
     several = [j for j in judged if j.right is not None] if len(classes.names) > 1 else []
     right = np.array([float(bool(j.right)) for j in several])
+    present = [j for j in judged if j.presence is not None and j.abnormal is not None]
     truth, score, groups = presence_arrays(judged)
-    located = [(j.group, j.located.dice) for j in judged if j.located is not None] if classes.located else []
-    overlap = np.array([dice for _, dice in located])
-    auc = bootstrap(partial(metrics.auc, truth, score), groups, edge=partial(auc_edge, *groups_of(truth, groups)))
+    located = [j for j in judged if j.located is not None] if classes.located else []
+    overlap = np.array([j.located.dice for j in located if j.located is not None])
+
+    def of_auc(part: NDArray[np.bool_]) -> Edge:
+        return partial(auc_edge, *groups_of(truth[part], [group for group, at in zip(groups, part, strict=True) if at]))
+
     found = {
-        "accuracy": bootstrap(partial(metrics.mean, right), [j.group for j in several], edge=wilson),
-        "presence AUC": auc,
-        "Dice": bootstrap(partial(metrics.mean, overlap), [group for group, _ in located], edge=wilson),
+        "accuracy": _Measure(partial(metrics.mean, right), *_named(several), lambda _: wilson),
+        "presence AUC": _Measure(partial(metrics.auc, truth, score), *_named(present), of_auc),
+        "Dice": _Measure(partial(metrics.mean, overlap), *_named(located), lambda _: wilson),
     }
-    return {name: figure for name, figure in found.items() if figure is not None}
+    return {name: measure for name, measure in found.items() if measure.studies}
+
+
+def _named(judged: Sequence[Judged]) -> tuple[list[str], list[str]]:
+    return [j.study for j in judged], [j.group for j in judged]
 
 
 def _band(value: float, bands: Sequence[tuple[float, str]]) -> str:
@@ -194,11 +234,15 @@ def _thirds(values: Mapping[str, float], unit: str) -> Property:
         return {study: f"{value:g} {unit}".strip() for study, value in values.items()}
     low, high = (float(q) for q in np.quantile(list(values.values()), [1 / 3, 2 / 3]))
     bands = [
-        (low, f"below {low:,.4g} {unit}"),
-        (high, f"{low:,.4g} to {high:,.4g} {unit}"),
-        (math.inf, f"{high:,.4g} {unit} and above"),
+        (low, f"below {_number(low)} {unit}"),
+        (high, f"{_number(low)} to {_number(high)} {unit}"),
+        (math.inf, f"{_number(high)} {unit} and above"),
     ]
     return {study: " ".join(_band(value, bands).split()) for study, value in values.items()}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _frequent(values: Mapping[str, str]) -> Property:
