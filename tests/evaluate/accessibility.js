@@ -41,7 +41,7 @@ if (!document.documentElement.lang) say("lang", document.documentElement);
 if (!document.title.trim()) say("title", document.documentElement);
 if (document.querySelectorAll("main").length !== 1) say("landmark", document.body, "not one main");
 for (const node of document.body.children)
-  if (!node.matches("main, header, footer, nav, script, pre, [role=note]") && shown(node)) say("landmark", node, "outside of any");
+  if (!node.matches("main, header, footer, nav, script, pre") && shown(node)) say("landmark", node, "outside of any");
 for (const node of document.querySelectorAll("nav, section, [role=region]"))
   if (!node.getAttribute("aria-label") && !node.getAttribute("aria-labelledby")) say("label", node);
 

@@ -73,6 +73,9 @@ def test_the_check_can_fail(pages: dict[str, Path], tmp_path: Path) -> None:
     assert kinds >= {"lang", "contrast", "header", "heading", "alt", "label"}
     # The page's own policy keeps the request from leaving it, and the console says so.
     assert "Content Security Policy" in console
+    lax = tmp_path / "lax.html"
+    lax.write_text(re.sub(r"<meta http-equiv=.*?>", "", text).replace("https://example.org", "http://127.0.0.1:9"))
+    assert asked(lax, tmp_path, width=390, scheme="light", script=RULES)[2] == ["http://127.0.0.1:9/x.png"]
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
