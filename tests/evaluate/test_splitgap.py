@@ -7,7 +7,7 @@ import pytest
 
 from secondread.evaluate import quick
 from secondread.evaluate.splitgap import split_gap
-from secondread.index import Index, Row
+from secondread.index import Index, Row, build_index
 
 from .fakes import moved
 
@@ -106,3 +106,16 @@ def test_same_rows_same_gap_and_large_sets_are_sampled_by_patient(monkeypatch: p
     assert 0 < len(some) <= 55
     counts = {row.group: sum(r.group == row.group for r in some) for row in some}
     assert set(counts.values()) == {5}
+
+
+def test_a_split_that_was_mended_is_remembered_and_shown(tmp_path: Path) -> None:
+    leaky = Index.of(by_picture(patients(20, 5, signal=0.0)))
+    leaky.save(tmp_path / "leaky.parquet")
+    mended = build_index([tmp_path / "leaky.parquet"], repair=True)
+    mended.save(tmp_path / "mended.parquet")
+    again = Index.load(tmp_path / "mended.parquet")
+    assert again.given_split == {row.study: row.split for row in leaky.rows()}
+    gap = split_gap(again)
+    assert gap.given
+    assert gap.leaky == split_gap(leaky).leaky
+    assert build_index([tmp_path / "mended.parquet"]).given_split == again.given_split

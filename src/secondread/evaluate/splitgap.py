@@ -148,8 +148,7 @@ def _given(index: Index) -> dict[str, str] | None:
     rows = index.rows(None)
     if find_leaks(rows):
         return {row.study: row.split for row in rows if row.split is not None}
-    remembered = getattr(index, "given_split", None)
-    return dict(remembered) if remembered else None
+    return dict(index.given_split) or None
 
 
 def _divides(rows: Sequence[Row], sides: dict[str, str]) -> bool:
