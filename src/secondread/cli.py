@@ -207,9 +207,10 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN [RUN_B]", help="Folder of a run, or two to compare.")],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder for the report.", show_default="RUN/evaluation")
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the report.", show_default="RUN/evaluation, or RUN_B/against-RUN"),
     ] = None,
     data: Annotated[list[Path] | None, typer.Option(help="Judge on these instead of the run's test split.")] = None,
     labels: Labels = None,
@@ -218,14 +219,36 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Judge a run on studies it never learned from: metrics.json and report.html."""
-    out = out or run / "evaluation"
+    """Judge a run on studies it never learned from: metrics.json and report.html. Of two runs, also who is better."""
     with ending("evaluate", "Run it again."):
         import json
 
+        from secondread.errors import UsageError
+        from secondread.evaluate import compare_runs
         from secondread.evaluate import evaluate as judge
         from secondread.infer import load_model
 
+        if len(runs) > 2:
+            raise UsageError(f"one run to judge or two to compare, not {len(runs)}")
+        run = runs[0]
+        if len(runs) == 2:
+            out = out or runs[1] / f"against-{run.resolve().name}"
+            with Progress() as progress:
+                table = _index(data, labels, normal, None, progress) if data else None
+                found = compare_runs(
+                    runs[0],
+                    runs[1],
+                    out,
+                    index=table,
+                    load=lambda at: load_model(at, _device(device)),
+                    progress=progress,
+                )
+            for line in (*found.table, found.sentence, f"report: {out / 'compare.html'}"):
+                say(line)
+            if as_json:
+                answer(json.loads((out / "compare.json").read_text()) | {"report": str(out / "compare.html")})
+            return
+        out = out or run / "evaluation"
         reader = load_model(run, _device(device))
         with Progress() as progress:
             table = _index(data, labels, normal, None, progress) if data else None

@@ -160,6 +160,18 @@ def test_evaluate_on_other_data(picture_run: Path, tmp_path: Path, secondread: S
     assert only_json(done.out)["metrics"]["accuracy"]["n"] == 6
 
 
+def test_evaluate_of_two_runs_says_who_is_better(picture_run: Path, tmp_path: Path, secondread: Secondread) -> None:
+    words = ("evaluate", picture_run, picture_run, "-o", tmp_path / "e")
+    done = secondread(*words, "--json")
+    answer = only_json(done.out)
+    assert answer["metrics"]["accuracy"]["ahead"] is None
+    assert Path(answer["report"]).read_text().startswith("<!")
+    assert "cannot be told apart" in done.err
+    assert "not 3" in secondread(*words, picture_run, code=2).err
+    assert "no run" in secondread("evaluate", picture_run, tmp_path / "absent", code=2).err
+    assert unfinished(tmp_path) == []
+
+
 def test_compare_puts_two_optimizers_side_by_side_and_goes_on(
     shapes: Path, tmp_path: Path, secondread: Secondread
 ) -> None:

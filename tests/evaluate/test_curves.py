@@ -27,6 +27,7 @@ def made(train: Any, held: Any, accuracy: tuple[Any, Any] | None = None) -> list
 
 T = np.arange(30)
 FALL = 0.2 + 0.8 * np.exp(-T / 4)
+NOISE = np.random.default_rng(1).normal(0, 0.4, 30)
 
 
 def test_overfit_names_the_epoch_the_rise_and_the_points_lost() -> None:
@@ -98,6 +99,100 @@ def test_a_loss_that_is_no_number() -> None:
     said = verdict(made(FALL, held))
     assert said.kind == "too noisy to say"
     assert "epoch 21" in said.sentence
+
+
+def curve(kind: str, epochs: int, generator: np.random.Generator) -> tuple[Any, Any]:
+    """Losses of a run that fits, overfits, is still learning, learned nothing or jumps about; level, speed, noise and
+    the epoch of the turn are drawn."""
+    at = np.arange(epochs)
+    noise = generator.normal(0, generator.uniform(0, 0.02), (2, epochs))
+    fall = 0.2 + 0.8 * np.exp(-at / (epochs * generator.uniform(0.08, 0.15))) + noise
+    if kind == "overfit":
+        turn = int(epochs * generator.uniform(0.3, 0.6))
+        return fall[0], fall[1] + 0.08 + generator.uniform(0.15, 0.6) * np.maximum(0, at - turn) / (epochs - turn)
+    if kind == "underfit":
+        return 1 - 0.5 * at / epochs + noise[0], 1.05 - 0.5 * at / epochs + noise[1]
+    if kind == "nothing learned":
+        return 0.69 + 0.3 * noise[0], 0.693 + 0.3 * noise[1]
+    if kind == "too noisy to say":
+        return fall[0], 1.5 + generator.normal(0, 0.4, epochs)
+    return fall[0], fall[1] + 0.08
+
+
+@pytest.mark.parametrize("epochs", [12, 30, 80])
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [("fits", 90), ("overfit", 90), ("underfit", 95), ("nothing learned", 95), ("too noisy to say", 80)],
+)
+def test_the_rule_is_right_on_made_curves(kind: str, least: int, epochs: int) -> None:
+    said = [verdict(made(*curve(kind, epochs, np.random.default_rng(seed)))).kind for seed in range(100)]
+    assert said.count("underfit" if kind == "nothing learned" else kind) >= least  # type: ignore[arg-type]
+
+
+def test_overfit_since_the_turn_by_the_points_lost() -> None:
+    held = FALL + 0.05 * np.maximum(0, T - 12)
+    accuracy = 0.9 - 0.01 * np.maximum(0, T - 12)
+    said = verdict(made(FALL, held, (np.full(30, 0.95), accuracy)), {"optimizer": "adamw"})
+    assert said.best_epoch is not None
+    assert abs(said.best_epoch - 13) <= 1
+    assert said.points == pytest.approx(16, abs=1.5)
+    assert f"Overfit since epoch {said.best_epoch}" in said.sentence
+    assert "overfit" in curves_svg(made(FALL, held), said)
+    assert f"overfit since epoch {said.best_epoch}" in curves_svg(made(FALL, held), said)
+
+
+PLAN: dict[str, Any] = {
+    "optimizer": "rmsprop",
+    "learning_rate": 0.003,
+    "loss": "bce",
+    "batch": 8,
+    "epochs": 30,
+    "minutes": None,
+    "network": {"name": "segresnet", "width": 32},
+    "recipe": {"size": [48, 48], "spacing": None},
+    "task": {"located": False},
+}
+
+
+def test_advice_names_what_the_plan_has_not_used() -> None:
+    held = FALL + 0.05 * np.maximum(0, T - 12)
+    first = verdict(made(FALL, held), PLAN).steps
+    assert first[0] == "weight decay (--optimizer adamw, not rmsprop)"
+    assert first[1] == "softer labels (--loss label-smoothing)"
+    assert first[2].startswith("fewer epochs (--epochs 1")
+    second = verdict(made(FALL, held), PLAN | {"optimizer": "adamw", "loss": "label-smoothing"}).steps
+    assert not set(second) & set(first[:2])
+    assert "a smaller network (width: 16 in the plan, not 32)" in second
+    masks = verdict(made(FALL, held), PLAN | {"task": {"located": True}}).steps
+    assert not any("label-smoothing" in step for step in masks)
+
+
+@pytest.mark.parametrize(
+    ("curves", "plan", "step"),
+    [
+        ((2 - T / 20, 2.1 - T / 20), PLAN, "more epochs (--epochs 60, not 30)"),
+        ((2 - T / 20, 2.1 - T / 20), PLAN | {"minutes": 9.0}, "more time (--minutes 18, not 9)"),
+        ((np.full(30, 0.69), np.full(30, 0.69)), PLAN, "another optimizer (--optimizer adamw, not rmsprop)"),
+        ((FALL, 2 + NOISE), PLAN, "a smaller learning rate (--learning-rate 0.001, not 0.003)"),
+        ((FALL, 2 + NOISE), PLAN, "a larger batch (--batch 16, not 8)"),
+        ((FALL, FALL + 0.1), PLAN, "larger pictures (--size 96, not 48)"),
+        ((FALL, FALL + 0.1), PLAN | {"recipe": {"spacing": [3.0, 3.0, 4.0]}}, "a finer grid (--spacing 1.5, not 3)"),
+        ((FALL, 2 + NOISE), {}, "a smaller learning rate"),
+        ((FALL[:4], FALL[:4]), {}, "more epochs (--epochs 8, not 4)"),
+    ],
+)
+def test_advice_for_each_verdict(curves: tuple[Any, Any], plan: dict[str, Any], step: str) -> None:
+    said = verdict(made(*curves), plan)
+    assert step in said.steps
+    assert f"{step}" in said.sentence
+    assert len(said.steps) <= 3
+
+
+def test_advice_parses_as_a_command_line() -> None:
+    from secondread.train.plan import check_overrides
+
+    for name, value in (("optimizer", "adamw"), ("loss", "label-smoothing"), ("width", 16), ("size", 96)):
+        check_overrides({name: value})
 
 
 def test_smoothing_leaves_a_line_as_it_is_and_damps_the_last_epoch() -> None:

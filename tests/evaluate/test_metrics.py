@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, f1_score, roc_auc_score
 
 from secondread.evaluate import metrics
 
@@ -48,8 +48,12 @@ def test_weights_count_studies_as_often_as_they_were_drawn() -> None:
         (metrics.mean(scores, drawn), scores[at].mean()),
         (metrics.auc(abnormal, scores, drawn), metrics.auc(abnormal[at], scores[at], one)),
         (
-            metrics.sensitivity_at_alarms(abnormal, scores, 10, drawn),
-            metrics.sensitivity_at_alarms(abnormal[at], scores[at], 10, one),
+            metrics.average_precision(abnormal, scores, drawn),
+            metrics.average_precision(abnormal[at], scores[at], one),
+        ),
+        (
+            metrics.net_benefit(abnormal, scores, np.array([0.2, 0.6]), drawn),
+            metrics.net_benefit(abnormal[at], scores[at], np.array([0.2, 0.6]), one),
         ),
         (
             metrics.macro_f1(metrics.confusion(truth, predicted, 3, drawn), labels),
@@ -63,25 +67,23 @@ def test_weights_count_studies_as_often_as_they_were_drawn() -> None:
         assert whole == pytest.approx(repeated, abs=1e-12)
 
 
-def test_sensitivity_at_alarms_by_hand() -> None:
+def test_alarm_threshold_by_hand() -> None:
     normals = np.arange(100) / 100  # 0.99 highest
-    abnormals = np.array([0.985, 0.975, 0.5, 0.995])
-    truth = np.array([False] * 100 + [True] * 4)
-    scores = np.concatenate([normals, abnormals])
-    # One alarm is allowed (0.99), so the threshold is 0.98: 0.985 and 0.995 lie above it.
-    assert metrics.alarm_threshold(normals, 1, metrics.once(100)) == pytest.approx([0.98])
-    assert metrics.sensitivity_at_alarms(truth, scores, 1, metrics.once(104)) == [0.5]
-    assert metrics.sensitivity_at_alarms(truth, scores, 5, metrics.once(104)) == [0.75]
-    assert np.isnan(metrics.sensitivity_at_alarms(truth[:100], scores[:100], 1, metrics.once(100))).all()
-    assert np.isnan(metrics.sensitivity_at_alarms(truth[100:], scores[100:], 1, metrics.once(4))).all()
+    # One alarm is allowed (0.99), so the threshold is 0.98.
+    assert metrics.alarm_threshold(normals, 1) == 0.98
+    assert metrics.alarm_threshold(normals, 5) == 0.94
+    assert metrics.alarm_threshold(normals[:50], 1) == 0.49
+    assert np.isnan(metrics.alarm_threshold(normals[:0], 1))
 
 
 @settings(max_examples=50)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=250), st.sampled_from([1, 5, 10]))
-def test_alarms_never_exceed_their_rate(normals: list[int], rate: int) -> None:
+def test_alarms_never_exceed_their_rate_where_the_threshold_was_chosen(normals: list[int], rate: int) -> None:
     scores = np.array(normals, float)
-    alarms = (scores > metrics.alarm_threshold(scores, rate, metrics.once(len(scores)))).sum()
-    assert alarms <= rate * len(scores) / 100
+    threshold = metrics.alarm_threshold(scores, rate)
+    assert (scores > threshold).sum() <= rate * len(scores) / 100
+    # And the next lower score would have raised one too many.
+    assert (scores >= threshold).sum() > rate * len(scores) / 100
 
 
 def test_ece_by_hand() -> None:
@@ -106,25 +108,6 @@ def test_dice_by_hand() -> None:
     assert np.isnan(metrics.dice(~a & a, ~a & a))
 
 
-def test_lesions_are_found_by_coverage_and_specks_do_not_count() -> None:
-    truth = np.zeros((20, 20), bool)
-    truth[1:6, 1:6] = True  # 25 voxels
-    truth[12:17, 12:17] = True
-    truth[19, 0] = True  # a speck
-    predicted = np.zeros_like(truth)
-    predicted[1, 1:4] = True  # 3 of 25: 12 %, found
-    predicted[12, 12:14] = True  # 2 of 25: 8 %, missed, but it touches
-    predicted[8:10, 18:20] = True  # touches nothing
-    assert metrics.count_lesions(predicted, truth) == metrics.LesionCount(true=2, found=1, marked=3, marked_right=2)
-
-
-def test_a_mask_of_specks_alone_still_counts() -> None:
-    truth = np.zeros((9, 9, 9), bool)
-    truth[4, 4, 4] = True
-    assert metrics.count_lesions(truth, truth) == metrics.LesionCount(1, 1, 1, 1)
-    assert metrics.count_lesions(~truth & truth, truth).found == 0
-
-
 def test_peak_in_mask() -> None:
     evidence = np.zeros((3, 4), np.float32)
     evidence[2, 1] = 0.3
@@ -142,3 +125,47 @@ def test_slices_of_air_do_not_count() -> None:
     # Slices 1 to 4: true 0.9 and 0.7, false 0.8 and 0.1: three of four pairs in order.
     assert metrics.slice_auc(scores, truth, 2, scanned) == 0.75
     assert np.isnan(metrics.slice_auc(scores, np.ones_like(truth), 2, scanned))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=60))
+def test_average_precision_is_that_of_scikit_learn(pairs: list[tuple[bool, int]]) -> None:
+    truth = np.array([t for t, _ in pairs])
+    scores = np.array([float(s) for _, s in pairs])
+    found = metrics.average_precision(truth, scores, metrics.once(len(truth)))
+    if truth.any():
+        assert found == pytest.approx([average_precision_score(truth, scores)], abs=1e-12)
+    else:
+        assert np.isnan(found).all()
+
+
+def test_brier_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    truth, given_ = generator.random(50) < 0.4, generator.random(50)
+    assert metrics.brier(truth, given_).mean() == pytest.approx(brier_score_loss(truth, given_), abs=1e-12)
+    shares, labels = generator.dirichlet(np.ones(3), 50), generator.integers(0, 3, 50)
+    expected = brier_score_loss(labels, shares, labels=[0, 1, 2], scale_by_half=False)
+    assert metrics.brier(labels[:, None] == np.arange(3), shares).mean() == pytest.approx(expected, abs=1e-12)
+
+
+def test_net_benefit_by_hand_and_by_confusion() -> None:
+    # 100 men, 20 with cancer; a test at 0.25 calls 15 of them and 30 others: 0.15 - 0.30 / 3 = 0.05.
+    truth = np.array([True] * 20 + [False] * 80)
+    score = np.array([0.3] * 15 + [0.1] * 5 + [0.4] * 30 + [0.1] * 50)
+    assert metrics.net_benefit(truth, score, np.array([0.25]), metrics.once(100)) == pytest.approx(0.05, abs=1e-12)
+    for t in (0.05, 0.3, 0.35):
+        (_, false), (_, true) = confusion_matrix(truth, score >= t)
+        expected = true / 100 - false / 100 * t / (1 - t)
+        found = metrics.net_benefit(truth, score, np.array([t]), metrics.once(100))
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_ece_bin_by_bin() -> None:
+    generator = np.random.default_rng(0)
+    confidence, right = generator.random(200), generator.random(200) < 0.6
+    expected = 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence > low) & (confidence <= low + 1 / 15)
+        if inside.any():
+            expected += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    assert metrics.reliability(confidence, right, metrics.once(200)).ece == pytest.approx([expected], abs=1e-9)

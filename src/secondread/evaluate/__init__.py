@@ -4,6 +4,7 @@ from secondread.evaluate.audit import Audit, audit_shortcuts
 from secondread.evaluate.compare import compare_report
 from secondread.evaluate.curves import Verdict, read_history, verdict
 from secondread.evaluate.intervals import Figure, bootstrap
+from secondread.evaluate.paired import compare_runs
 from secondread.evaluate.run import StudyReader, evaluate
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "audit_shortcuts",
     "bootstrap",
     "compare_report",
+    "compare_runs",
     "evaluate",
     "read_history",
     "verdict",

@@ -101,7 +101,8 @@ def compare_report(runs: dict[str, Path], out: Path) -> Path:
 
 
 def _line(name: str, run: Path, history: Sequence[Epoch]) -> RunLine:
-    said = verdict(history)
+    plan = _json(run / "plan.json")
+    said = verdict(history, plan)
     position = kept(history)
     losses = series(history, "validation", "loss")
     if position is None and np.isfinite(losses).any():
@@ -118,7 +119,7 @@ def _line(name: str, run: Path, history: Sequence[Epoch]) -> RunLine:
         accuracy_name=shown,
         loss=None if position is None or math.isnan(losses[position]) else float(losses[position]),
         verdict=said,
-        plan={key: value for key, value in _json(run / "plan.json").items() if key in PLAN_KEYS},
+        plan={key: value for key, value in plan.items() if key in PLAN_KEYS},
         test=next((m for place in METRICS if (m := _json(run / place).get("metrics"))), None),
         groups=_validation_groups(run),
     )

@@ -1,26 +1,29 @@
 """What the training did: accuracy and loss per epoch in one picture, and a verdict in words.
 
-The rule, on losses that are smoothed by a centred running mean (a fifth of the epochs wide, 1 to 5):
+The rule, on losses that are smoothed by a centred running mean (a fifth of the epochs wide, 3 to WIDEST_WINDOW). Jitter
+is the standard deviation of the validation loss about its own course, from its second differences, which cancel any
+steady fall; a smoothed loss errs by the jitter over the root of the window's width.
 
 1. A loss that is not a finite number: *too noisy to say*.
 2. Fewer than MIN_EPOCHS epochs: *too few epochs*.
-3. *Too noisy to say*: the jitter of the validation loss (standard deviation between neighbouring epochs, divided by
-   the square root of 2) is more than NOISE_SHARE of what the smoothed loss moves in all, and more than LEVEL_SHARE of
-   its level.
+3. *Too noisy to say*: the jitter is more than NOISE_SHARE of what the smoothed validation loss moves in all, and more
+   than LEVEL_SHARE of its level.
 4. *Overfit*: from its lowest point to the last epoch the smoothed validation loss rose by more than LEVEL_SHARE of its
-   level and more than the jitter explains, while the training loss fell. Where the training loss rose too, the run
+   level and more than ERRORS times its error, while the training loss fell. Where the training loss rose too, the run
    came apart: *too noisy to say*.
 5. *Underfit*: neither loss fell by LEVEL_SHARE of its first value; or the validation loss was still falling at the
-   end, by more than LEVEL_SHARE of its level over the last quarter.
+   end, over the last quarter by more than LEVEL_SHARE of its level and ERRORS times its error.
 6. Else it *fits*. A gap of more than GAP_POINTS between training and validation accuracy is said, and is no overfit as
    long as the validation loss does not rise.
+
+What to try next stands in :mod:`secondread.evaluate.advice`. docs/figures.md has the rule for readers.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +32,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.errors import DataError, UsageError
+from secondread.evaluate.advice import Facts, Need, next_steps
+from secondread.evaluate.advice import sentence as advice_sentence
 
 MIN_EPOCHS = 5
 NOISE_SHARE = 1 / 3
 LEVEL_SHARE = 0.05
 GAP_POINTS = 10.0
+ERRORS = 3.0
+"""A rise or fall counts from so many standard errors of a smoothed loss on: two of a difference, and some for having
+looked for the lowest point."""
+WIDEST_WINDOW = 15
 
 Kind = Literal["underfit", "fits", "overfit", "too few epochs", "too noisy to say"]
 Epoch = dict[str, Any]
@@ -50,6 +59,8 @@ class Verdict:
     Attributes:
         kind: see the module's rule.
         sentence: for a person: which epoch was best, how much worse the last one is, what to try.
+        points: accuracy that validation lost since the best epoch, in percentage points, where the run overfits.
+        steps: what to try next, from what the plan has not used yet.
         best_epoch: epoch of the lowest smoothed validation loss; None where there is none.
         kept_epoch: epoch whose model was kept.
     """
@@ -58,6 +69,8 @@ class Verdict:
     sentence: str
     best_epoch: int | None = None
     kept_epoch: int | None = None
+    points: float | None = None
+    steps: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -114,36 +127,50 @@ def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([values[max(0, t - reach) : t + reach + 1].mean() for t in range(len(values))])
 
 
-def verdict(history: Sequence[Epoch]) -> Verdict:
-    """Judge the curves by the rule at the head of this module."""
+def verdict(history: Sequence[Epoch], plan: Mapping[str, Any] | None = None) -> Verdict:
+    """Judge the curves by the rule at the head of this module. ``plan``: the content of plan.json, for the advice."""
     position = kept(history)
-    kept_epoch = None if position is None else int(history[position]["epoch"])
     train, held = series(history, "train", "loss"), series(history, "validation", "loss")
     finite = [p for p in range(len(history)) if np.isfinite(held[p]) and np.isfinite(train[p])]
+    facts = Facts(plan or {}, None, len(history))
     if len(history) >= 1 and len(finite) < len(history) and _recorded(history):
         first = next(p for p in range(len(history)) if p not in finite)
-        return Verdict(
-            "too noisy to say",
-            f"The loss was no finite number in epoch {history[first]['epoch']}: the run came apart. "
-            "Try a smaller learning rate.",
-            None,
-            kept_epoch,
-        )
-    if len(finite) < MIN_EPOCHS:
-        return Verdict(
-            "too few epochs",
+        words = f"The loss was no finite number in epoch {history[first]['epoch']}: the run came apart."
+        found = _Found("too noisy to say", words, "calm")
+    elif len(finite) < MIN_EPOCHS:
+        words = (
             f"{len(finite)} epoch{'s' if len(finite) != 1 else ''} with a validation loss: curves say something from "
-            f"{MIN_EPOCHS} on. Train longer before judging the fit.",
-            None,
-            kept_epoch,
+            f"{MIN_EPOCHS} on."
         )
-    kind, words, best = _judge(history, smooth(train), smooth(held), _jitter(held))
-    return Verdict(kind, words, int(history[best]["epoch"]), kept_epoch)
+        found = _Found("too few epochs", words, "longer")
+    else:
+        smoothed = smooth(held)
+        best = int(smoothed.argmin())
+        facts = Facts(plan or {}, int(history[best]["epoch"]), len(history))
+        found = _judge(history, smooth(train), smoothed, _jitter(held))
+    steps = () if found.need is None else next_steps(found.need, facts)
+    return Verdict(
+        found.kind,
+        f"{found.words} {advice_sentence(steps)} {found.last}".replace("  ", " ").strip(),
+        facts.best_epoch,
+        None if position is None else int(history[position]["epoch"]),
+        found.points,
+        steps,
+    )
 
 
-def _judge(
-    history: Sequence[Epoch], train: NDArray[np.float64], held: NDArray[np.float64], jitter: float
-) -> tuple[Kind, str, int]:
+@dataclass(frozen=True)
+class _Found:
+    """What the rule found: what is wrong, in words; what the run needs; what is said after the advice."""
+
+    kind: Kind
+    words: str
+    need: Need | None
+    last: str = ""
+    points: float | None = None
+
+
+def _judge(history: Sequence[Epoch], train: NDArray[np.float64], held: NDArray[np.float64], jitter: float) -> _Found:
     best = int(held.argmin())
     level = abs(float(held[best])) or 1.0
     moved = float(held.max() - held.min())
@@ -151,67 +178,71 @@ def _judge(
     epoch = history[best]["epoch"]
     standing = f"Validation loss was lowest in epoch {epoch} ({held[best]:.3g}, smoothed)"
     if jitter > NOISE_SHARE * moved and jitter > LEVEL_SHARE * level:
-        return (
-            "too noisy to say",
-            f"The validation loss jumps by {jitter:.2g} from epoch to epoch and moves by {moved:.2g} in all. "
-            "Try a smaller learning rate, a larger batch or more validation studies.",
-            best,
-        )
+        words = f"The validation loss jumps by {jitter:.2g} from epoch to epoch and moves by {moved:.2g} in all."
+        return _Found("too noisy to say", words, "calm")
     standard_error = jitter / math.sqrt(_window(len(held)))
-    if rise > LEVEL_SHARE * level and rise > 2 * standard_error:
+    if rise > LEVEL_SHARE * level and rise > ERRORS * standard_error:
         if train[-1] >= train[best]:
-            words = f"{standing}, then both losses rose: the run came apart. Try a smaller learning rate."
-            return "too noisy to say", words, best
+            return _Found("too noisy to say", f"{standing}, then both losses rose: the run came apart.", "calm")
+        points = _accuracy_lost(history, best)
         words = (
-            f"{standing} and by epoch {history[-1]['epoch']} it had risen by {rise:.2g} ({100 * rise / level:.0f} %) "
-            f"while the training loss went on falling{_accuracy_lost(history, best)}. {_overfit_advice(history, best)}"
+            f"Overfit since epoch {epoch}: validation loss was lowest there ({held[best]:.3g}, smoothed) and by epoch "
+            f"{history[-1]['epoch']} it had risen by {rise:.2g} ({100 * rise / level:.0f} %) while the training loss "
+            f"went on falling{_points_words(points)}.{_spared(history, best)}"
         )
-        return "overfit", words, best
+        return _Found("overfit", words, "less freedom", "More patients help most.", points)
     if _fall(train) < LEVEL_SHARE and _fall(held) < LEVEL_SHARE:
-        words = (
-            f"Neither loss fell by {100 * LEVEL_SHARE:.0f} % of where it began: nothing was learned. "
-            "Try another learning rate, and look whether labels and pictures belong together."
-        )
-        return "underfit", words, best
-    quarter = held[-max(2, len(held) // 4) :]
-    if float(quarter[0] - quarter[-1]) > max(LEVEL_SHARE * level, 2 * standard_error):
-        words = f"{standing} and was still falling at the end. Train longer, or with a larger learning rate."
-        return "underfit", words, best
-    return "fits", f"{standing} and had not risen by the last{_gap(history)}.", best
+        words = f"Neither loss fell by {100 * LEVEL_SHARE:.0f} % of where it began: nothing was learned."
+        return _Found("underfit", words, "another rate", "And look whether labels and pictures belong together.")
+    quarter = held[-max(3, len(held) // 4) :]
+    if float(quarter[0] - quarter[-1]) > max(LEVEL_SHARE * level, ERRORS * standard_error):
+        return _Found("underfit", f"{standing} and was still falling at the end.", "more learning")
+    gap = _gap(history)
+    wide = gap is not None and gap > GAP_POINTS
+    words = f"{standing} and had not risen by the last{_gap_words(gap)}."
+    return _Found("fits", words, "less freedom" if wide else "more capacity", "More patients may close the gap." * wide)
 
 
-def _accuracy_lost(history: Sequence[Epoch], best: int) -> str:
+def _accuracy_lost(history: Sequence[Epoch], best: int) -> float | None:
+    """Percentage points of smoothed validation accuracy, from the best epoch to the last."""
     values = series(history, "validation", "accuracy")
     if not np.isfinite(values).all():
-        return ""
+        return None
     smoothed = smooth(values)
-    points = 100 * float(smoothed[best] - smoothed[-1])
+    return 100 * float(smoothed[best] - smoothed[-1])
+
+
+def _points_words(points: float | None) -> str:
+    if points is None:
+        return ""
     if points > 0.5:
         return f"; validation accuracy lost {points:.1f} points"
     return f"; validation accuracy did not suffer ({-points:+.1f} points), its probabilities did"
 
 
-def _overfit_advice(history: Sequence[Epoch], best: int) -> str:
+def _spared(history: Sequence[Epoch], best: int) -> str:
     position = kept(history)
-    safe = position is not None and abs(position - best) <= max(1, len(history) // 10)
-    spared = (
-        f"The model kept is that of epoch {history[position]['epoch']}, from before it. "
-        if position is not None and safe
-        else ""
-    )
-    return spared + "Try fewer epochs, more augmentation, weight decay or a smaller network; more patients help most."
+    if position is None or abs(position - best) > max(1, len(history) // 10):
+        return ""
+    return f" The model kept is that of epoch {history[position]['epoch']}, from before it."
 
 
-def _gap(history: Sequence[Epoch]) -> str:
+def _gap(history: Sequence[Epoch]) -> float | None:
+    """Percentage points by which training accuracy ends above validation."""
     train, held = series(history, "train", "accuracy"), series(history, "validation", "accuracy")
     if not (np.isfinite(train).all() and np.isfinite(held).all()):
+        return None
+    return 100 * float(smooth(train)[-1] - smooth(held)[-1])
+
+
+def _gap_words(points: float | None) -> str:
+    if points is None:
         return ""
-    points = 100 * float(smooth(train)[-1] - smooth(held)[-1])
     if points <= GAP_POINTS:
         return f"; training and validation accuracy end {abs(points):.1f} points apart"
     return (
         f", though training accuracy ends {points:.0f} points above validation: the model knows its training studies "
-        "by heart. More patients or more augmentation may close the gap"
+        "by heart"
     )
 
 
@@ -232,5 +263,5 @@ def _fall(values: NDArray[np.float64]) -> float:
 
 
 def _window(epochs: int) -> int:
-    width = min(5, max(1, epochs // 5))
+    width = min(WIDEST_WINDOW, max(3, epochs // 5))
     return width if width % 2 else width - 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from secondread.evaluate import words
+from secondread.evaluate.alarms import Alarm
 from secondread.evaluate.audit import Audit
 from secondread.evaluate.curves import Verdict
 from secondread.evaluate.figures import Line
@@ -39,6 +40,7 @@ class Evaluation:
         own_data: the run's own test split was judged, and no other data.
         command: what makes this evaluation again.
         gap: what a split that divides patients claims; ``stamp``: words for every page where such a split was accepted.
+        alarms: working points, chosen on the validation split.
     """
 
     run: str
@@ -65,6 +67,7 @@ class Evaluation:
     sites: Sites = field(default_factory=Sites)
     subgroups: tuple[Subgroup, ...] = ()
     stamp: str | None = None
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def counts(self) -> words.Counts:

@@ -1,8 +1,15 @@
-"""A figure and how far it can be trusted: percentile bootstrap over groups.
+"""A figure and how far it can be trusted: bootstrap over groups.
 
 Studies of one patient resemble each other, so it is patients (groups) that are drawn with replacement, and each drawn
-group brings all its studies. The interval holds the middle 95 % of the statistic over DRAWS such draws (Efron and
-Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+group brings all its studies. The standard deviation s of the statistic over DRAWS such draws, times sqrt(g / (g - 1))
+for g groups, is its standard error (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6; factor:
+Hesterberg, The American Statistician 69, 2015, section 3.2). The interval is the figure, on a scale where it has no
+bounds (:data:`LOGIT` for shares and areas: Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2),
+plus and minus as many standard errors as Student's t with g - 1 degrees of freedom takes for 95 %. An AUC rests on the
+groups of its rarer kind, and g counts those.
+
+Percentiles of the draws, which this replaces, held the truth in 84 to 96 of 100 repeats where these intervals hold it
+in 95 to 99: docs/decisions/005-intervals.md has the measurement.
 
 Where every draw agrees (accuracy 1.0 in 12 groups) that interval has no width, though twelve groups prove little. A
 figure at 0 or 1 then gets a score interval: Wilson's for a proportion, of as many trials as there are groups (J. Am.
@@ -14,7 +21,7 @@ cautious choice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +44,29 @@ Edge = Callable[[float, int], tuple[float, float]]
 
 Statistic = Callable[[Weights], NDArray[np.float64]]
 """From weights (D, n) to a figure per draw (D); NaN where a draw does not allow one (an AUC of one class)."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a figure has no bounds: there, its derivative and back; ``inside`` where the figure is not at a bound."""
+
+    there: Callable[[float], float]
+    slope: Callable[[float], float]
+    back: Callable[[float], float]
+    inside: Callable[[float], bool]
+
+
+def _expit(x: float) -> float:
+    # Either form overflows on the other side of 0.
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+LOGIT = Scale(lambda p: math.log(p / (1 - p)), lambda p: 1 / (p * (1 - p)), _expit, lambda p: 0 < p < 1)
+"""Shares, areas, overlaps: between 0 and 1."""
+LOG = Scale(math.log, lambda v: 1 / v, math.exp, lambda v: v > 0)
+"""Distances: above 0."""
+PLAIN = Scale(lambda v: v, lambda _: 1.0, lambda v: v, lambda _: True)
+"""Differences."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +120,13 @@ def bootstrap(
     *,
     n: int | None = None,
     edge: Edge | None = None,
-    draws: int = DRAWS,
+    scale: Scale = LOGIT,
+    carriers: int | None = None,
+    cells: int = 0,
+    draws: int | None = None,
     seed: int = 0,
 ) -> Figure | None:
-    """The statistic over all rows with its percentile interval over groups.
+    """The statistic over all rows with its interval over groups; the rule stands at the head of this module.
 
     Args:
         statistic: see :data:`Statistic`.
@@ -101,7 +134,10 @@ def bootstrap(
         n: what the figure counts, when that is not rows.
         edge: the interval of a figure at 0 or 1 on which all draws agree; None leaves it without width. :func:`wilson`
             and :func:`newcombe` make such.
-        draws: how many draws.
+        scale: where the figure has no bounds.
+        carriers: how many groups the figure rests on, where that is not all: for an AUC those of the rarer kind.
+        cells: numbers that the statistic holds per draw, where they are more than the rows.
+        draws: how many draws; None for DRAWS.
         seed: the same seed gives the same interval.
 
     Returns:
@@ -112,27 +148,45 @@ def bootstrap(
     value = float(statistic(np.ones((1, len(groups))))[0])
     if math.isnan(value):
         return None
-    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    many = len(names)
+    draws = DRAWS if draws is None else draws
+    many = len(set(groups))
     count = len(groups) if n is None else n
     if many == 1:
         return Figure(value, math.nan, math.nan, count, 1, note="one group")
-    times = np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), size=draws).astype(np.float64)
-    parts = np.array_split(times, math.ceil(draws * len(groups) / CHUNK))
-    values = np.concatenate([statistic(part[:, member]) for part in parts])
+    values = np.concatenate([statistic(weights) for weights in drawn(groups, draws, cells=cells, seed=seed)])
     allowed = values[~np.isnan(values)]
     skipped = draws - len(allowed)
-    if not len(allowed):
+    if len(allowed) < 2:
         return Figure(value, math.nan, math.nan, count, many, skipped, "no draw allows it")
-    tail = (1 - LEVEL) / 2
-    low, high = (float(q) for q in np.quantile(allowed, [tail, 1 - tail]))
-    notes = [f"{many} groups only: a rough interval"] if many < FEW_GROUPS else []
-    if edge is not None and low == high and value in (0.0, 1.0):
+    rests_on = many if carriers is None else min(carriers, many)
+    notes = [f"{rests_on} groups only: a rough interval"] if rests_on < FEW_GROUPS else []
+    low, high = _interval(value, float(allowed.std()), max(2, rests_on), scale)
+    if edge is not None and float(np.ptp(allowed)) == 0 and value in (0.0, 1.0):
         low, high = edge(value, many)
         notes.append("all draws agree: score interval over groups")
     if skipped:
         notes.append(f"{skipped} of {draws} draws held one class only and were left out")
     return Figure(value, low, high, count, many, skipped, "; ".join(notes) or None)
+
+
+def drawn(groups: Sequence[str], draws: int, *, cells: int = 0, seed: int = 0) -> Iterator[Weights]:
+    """Weights (D, n) of ``draws`` draws of groups with replacement, in as many parts as memory asks for."""
+    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    many = len(names)
+    times = np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), size=draws).astype(np.float64)
+    for part in np.array_split(times, math.ceil(draws * max(len(groups), cells) / CHUNK)):
+        yield part[:, member]
+
+
+def _interval(value: float, deviation: float, groups: int, scale: Scale) -> tuple[float, float]:
+    from scipy.stats import t
+
+    if not scale.inside(value) or deviation == 0:
+        return value, value
+    reach = float(t.ppf((1 + LEVEL) / 2, groups - 1)) * deviation * math.sqrt(groups / (groups - 1))
+    centre = scale.there(value)
+    away = reach * scale.slope(value)
+    return scale.back(centre - away), scale.back(centre + away)
 
 
 def wilson(share: float, trials: int) -> tuple[float, float]:

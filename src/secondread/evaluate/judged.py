@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from secondread.errors import DataError
 from secondread.evaluate import metrics
 from secondread.evaluate.baselines import brightest_region, head_of, scan_for_location
+from secondread.evaluate.lesions import LesionCount, Lesions, Mark, count_lesions, diameter, lesions_of, marks_of
+from secondread.evaluate.surface import Surface, compare_surfaces
 
 if TYPE_CHECKING:
     from secondread.index import Row
@@ -52,11 +54,18 @@ class Classes:
 
 @dataclass(frozen=True)
 class Located:
-    """How well the lesion was found in a study with a mask that is not empty."""
+    """How well the lesion was found in a study with a mask that is not empty.
+
+    Attributes:
+        diameters: of each lesion counted, in mm, or in % of the longer side of a picture.
+        surface: None for a picture, which has no mm.
+    """
 
     dice: float
     baseline_dice: float
-    lesions: metrics.LesionCount
+    lesions: LesionCount
+    diameters: tuple[float, ...]
+    surface: Surface | None
     peak_in_mask: bool
     lesion_share: float
     slice_auc: float
@@ -74,6 +83,7 @@ class Judged:
         presence: probability that something is there, or None.
         categories: as the reading gave them; ``classes``: joint with presence, see :meth:`Classes.probabilities`.
         located: None without a mask, or with an empty one.
+        marks: where the model would point; None where it is not known what there was to find.
     """
 
     study: str
@@ -86,6 +96,7 @@ class Judged:
     categories: dict[str, float]
     classes: dict[str, float]
     located: Located | None
+    marks: tuple[Mark, ...] | None = None
 
     @property
     def predicted(self) -> str:
@@ -110,9 +121,13 @@ def judge(row: Row, study: Study, truth: NDArray[np.uint8] | None, reading: Read
     missing = [name for name in classes.categories if name not in reading.categories]
     if missing:
         raise DataError(f"study {row.study!r}: the reading has no probability for {', '.join(missing)}")
-    abnormal = _abnormal(row, truth, classes)
+    abnormal = abnormality(row, truth, classes)
     present = None if reading.present is None else float(reading.present)
     said = reading.findings.presence
+    lesions = None if truth is None or not truth.any() else lesions_of(truth > 0)
+    if lesions is not None and reading.mask.shape != lesions.parts.shape:
+        raise DataError(f"study {row.study!r}: reading of shape {reading.mask.shape}, mask of {lesions.parts.shape}")
+    evidence = reading.evidence.sum(axis=0)
     return Judged(
         study=row.study,
         group=row.group,
@@ -123,11 +138,13 @@ def judge(row: Row, study: Study, truth: NDArray[np.uint8] | None, reading: Read
         presence=present,
         categories={name: float(p) for name, p in reading.categories.items()},
         classes=classes.probabilities(present, reading.categories),
-        located=_locate(row, study, truth, reading),
+        located=None if lesions is None else _locate(study, lesions, reading.mask > 0, evidence),
+        marks=marks_of(evidence, lesions) if lesions is not None or abnormal is False else None,
     )
 
 
-def _abnormal(row: Row, truth: NDArray[np.uint8] | None, classes: Classes) -> bool | None:
+def abnormality(row: Row, truth: NDArray[np.uint8] | None, classes: Classes) -> bool | None:
+    """Whether something is there, by the normal class or else the mask (N); None where nobody knows."""
     if row.normal is not None:
         return not row.normal
     if classes.normal is not None and row.label is not None:
@@ -137,27 +154,30 @@ def _abnormal(row: Row, truth: NDArray[np.uint8] | None, classes: Classes) -> bo
     return None if truth is None else bool(truth.any())
 
 
-def _locate(row: Row, study: Study, truth: NDArray[np.uint8] | None, reading: Reading) -> Located | None:
-    if truth is None or not truth.any():
-        return None
-    if reading.mask.shape != truth.shape:
-        raise DataError(f"study {row.study!r}: reading of shape {reading.mask.shape}, mask of shape {truth.shape}")
-    lesion, marked = truth > 0, reading.mask > 0
+def _locate(study: Study, lesions: Lesions, marked: metrics.Bools, evidence: NDArray[np.float32]) -> Located:
+    lesion = lesions.parts > 0
     scan = scan_for_location(study)
     head = head_of(scan)
     bright = brightest_region(scan, head)
-    evidence = reading.evidence.sum(axis=0)
     slices = baseline_slices = float("nan")
-    if truth.ndim == 3:
-        axis = study.reference.geometry.canonical_axes()[0][2]
+    surface = None
+    size, scale = 1.0, 100 / max(lesion.shape)
+    if study.picture is None:
+        geometry = study.reference.geometry
+        axis = geometry.canonical_axes()[0][2]
         others = tuple(a for a in range(3) if a != axis)
         highest = evidence.max(axis=others).astype(np.float64)
         slices = metrics.slice_auc(highest, lesion, axis, head)
         baseline_slices = metrics.slice_auc(bright.sum(axis=others).astype(np.float64), lesion, axis, head)
+        surface = compare_surfaces(marked, lesion, geometry.spacing)
+        size, scale = geometry.voxel_mm3, 1.0
+    count = count_lesions(marked, lesions)
     return Located(
         dice=metrics.dice(marked, lesion),
         baseline_dice=metrics.dice(bright, lesion),
-        lesions=metrics.count_lesions(marked, lesion),
+        lesions=count,
+        diameters=tuple(scale * diameter(voxels, size, lesion.ndim) for voxels in count.sizes),
+        surface=surface,
         peak_in_mask=metrics.peak_in_mask(evidence, lesion),
         lesion_share=float((lesion & head).sum() / max(1, head.sum())),
         slice_auc=slices,

@@ -10,16 +10,9 @@ class only, no lesion) are NaN, never 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-FOUND_COVERAGE = 0.1
-"""A true component is found when the predicted mask covers more than this share of it."""
-
-MIN_LESION_VOXELS = 5
-"""Smaller true components are specks of the outline, unless a mask holds nothing larger."""
 
 ECE_BINS = 15
 
@@ -55,28 +48,49 @@ def auc(truth: Bools, scores: Floats, weights: Floats) -> Floats:
     return _divided((positive * (below + negative / 2)).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
 
 
-def sensitivity_at_alarms(abnormal: Bools, scores: Floats, per_100: float, weights: Floats) -> Floats:
-    """Share of the abnormal studies that score above the threshold of :func:`alarm_threshold`. Both (n)."""
-    threshold = alarm_threshold(scores[~abnormal], per_100, weights[:, ~abnormal])
-    found = scores[abnormal][None] > threshold[:, None]
-    share = _divided((weights[:, abnormal] * found).sum(axis=1), weights[:, abnormal].sum(axis=1))
-    return np.where(np.isnan(threshold), np.nan, share)
+def average_precision(truth: Bools, scores: Floats, weights: Floats) -> Floats:
+    """Area under the precision-recall curve by steps, as scikit-learn's ``average_precision_score``: straight lines
+    between its points would promise too much (Davis and Goadrich, ICML 2006). Both (n)."""
+    levels, level = np.unique(-scores, return_inverse=True)
+    ranked = np.argsort(level, kind="stable")
+    starts = np.searchsorted(level[ranked], np.arange(len(levels)))
+    ordered = weights[:, ranked]
+    hits = np.add.reduceat(ordered * truth[ranked], starts, axis=1)
+    precision = _divided(np.cumsum(hits, axis=1), np.cumsum(np.add.reduceat(ordered, starts, axis=1), axis=1))
+    return _divided((hits * np.nan_to_num(precision)).sum(axis=1), hits.sum(axis=1))
 
 
-def alarm_threshold(normal_scores: Floats, per_100: float, weights: Floats) -> Floats:
-    """The score above which at most ``per_100`` of 100 normals raise an alarm; NaN without normals.
+def brier(truth: Bools, probability: Floats) -> Floats:
+    """Squared error of each study's probabilities (Brier, Monthly Weather Review 78, 1950), to be averaged.
 
-    It is chosen on the normals given, so a sensitivity at it is one of a working point known afterwards. With m
-    normals ``floor(per_100 * m / 100)`` alarms are allowed: with fewer than 100 normals one per 100 means none at all.
+    Args:
+        truth: (n), or (n, classes) with one true class per row.
+        probability: likewise. Of one probability the error lies in [0, 1], of several classes in [0, 2].
+    """
+    squared = (probability - truth) ** 2
+    return np.asarray(squared if squared.ndim == 1 else squared.sum(axis=1), np.float64)
+
+
+def net_benefit(truth: Bools, probability: Floats, thresholds: Floats, weights: Floats) -> Floats:
+    """Net benefit (D, thresholds) of calling abnormal what reaches each threshold t: TP/n - FP/n * t / (1 - t)
+    (Vickers and Elkin, Medical Decision Making 26, 2006). ``truth``, ``probability`` (n), ``thresholds`` in (0, 1)."""
+    called = (probability[:, None] >= thresholds).astype(float)
+    total = weights.sum(axis=1, keepdims=True)
+    true = weights @ (called * truth[:, None])
+    false = weights @ (called * ~truth[:, None])
+    return np.asarray((true - false * thresholds / (1 - thresholds)) / total)
+
+
+def alarm_threshold(normal_scores: Floats, per_100: float) -> float:
+    """The lowest score above which at most ``per_100`` of 100 normals (m) raise an alarm; NaN without normals.
+
+    With m normals ``floor(per_100 * m / 100)`` alarms are allowed: with fewer than 100 normals one per 100 means none.
     """
     if not len(normal_scores):
-        return np.full(len(weights), np.nan)
-    order = np.argsort(-normal_scores, kind="stable")
-    counted = np.cumsum(weights[:, order], axis=1)
-    allowed = np.floor(per_100 * counted[:, -1] / 100 + 1e-9)
+        return float("nan")
+    allowed = int(np.floor(per_100 * len(normal_scores) / 100 + 1e-9))
     # The highest score with which one alarm too many would be raised.
-    threshold = normal_scores[order][(counted > allowed[:, None]).argmax(axis=1)]
-    return np.where(counted[:, -1] > 0, threshold, np.nan)
+    return float(np.sort(normal_scores)[::-1][min(allowed, len(normal_scores) - 1)])
 
 
 def confusion(truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: int, weights: Floats) -> Floats:
@@ -130,29 +144,6 @@ def dice(predicted: Bools, truth: Bools) -> float:
     return 2 * int(np.count_nonzero(predicted & truth)) / total if total else float("nan")
 
 
-@dataclass(frozen=True)
-class LesionCount:
-    """How many true lesions there are and were found, how many regions were marked and touch a lesion."""
-
-    true: int
-    found: int
-    marked: int
-    marked_right: int
-
-
-def count_lesions(predicted: Bools, truth: Bools) -> LesionCount:
-    """Components (26- or 8-connected) of both masks, (N) each. See FOUND_COVERAGE and MIN_LESION_VOXELS."""
-    true_parts, true_sizes = _components(truth)
-    marked_parts, marked_sizes = _components(predicted)
-    counted = true_sizes >= MIN_LESION_VOXELS
-    if not counted.any():
-        counted = true_sizes > 0
-    covered = np.bincount(true_parts[predicted], minlength=len(true_sizes) + 1)[1:]
-    touching = np.bincount(marked_parts[truth], minlength=len(marked_sizes) + 1)[1:]
-    found = counted & (covered > FOUND_COVERAGE * true_sizes)
-    return LesionCount(int(counted.sum()), int(found.sum()), len(marked_sizes), int((touching > 0).sum()))
-
-
 def peak_in_mask(evidence: NDArray[np.float32], truth: Bools) -> bool:
     """Whether the voxel of highest evidence, (N) summed over categories, lies in the mask (N)."""
     return bool(truth.ravel()[int(evidence.argmax())])
@@ -176,11 +167,3 @@ def _divided(top: Floats, bottom: Floats) -> Floats:
     out = np.full(np.shape(top), np.nan)
     np.divide(top, bottom, out=out, where=bottom > 0)
     return out
-
-
-def _components(mask: Bools) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Component numbers (N), 0 outside, and the size of each component from 1 on."""
-    import cc3d
-
-    parts = np.asarray(cc3d.connected_components(mask.astype(np.uint8), connectivity=26 if mask.ndim == 3 else 8))
-    return parts, np.bincount(parts.ravel())[1:].astype(np.int64)

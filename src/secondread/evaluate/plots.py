@@ -16,8 +16,9 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from secondread.evaluate.curves import Epoch, kept, series, watched
-from secondread.evaluate.metrics import Reliability, once, sensitivity_at_alarms
+from secondread.evaluate.alarms import Alarm
+from secondread.evaluate.curves import Epoch, Verdict, kept, series, watched
+from secondread.evaluate.metrics import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,28 +35,34 @@ STYLES = ("-", "--", ":", "-.")
 TITLES = {"accuracy": "Accuracy", "dice": "Dice", "presence_auc": "Presence AUC", "loss": "Loss"}
 
 
-def curves_svg(history: Sequence[Epoch]) -> Markup:
-    """Accuracy and loss of one run, training and validation, over epochs; the epoch kept is marked."""
+def curves_svg(history: Sequence[Epoch], said: Verdict | None = None) -> Markup:
+    """Accuracy and loss of one run, training and validation, over epochs. The best epoch, whose model is kept, is
+    marked; so are the epochs since which the run overfits, where the verdict ``said`` so."""
     epochs = np.array([epoch["epoch"] for epoch in history])
     name = watched(history)
     position = kept(history)
     panels = [name, "loss"] if name else ["loss"]
     figure, axes = _figure(5.8, 2.1 * len(panels), len(panels))
-    said = []
+    told = []
+    since = said.best_epoch if said is not None and said.kind == "overfit" else None
     for ax, what in zip(axes, panels, strict=True):
         for colour, part in zip(SERIES[:2], ("train", "validation"), strict=True):
             values = series(history, part, what)
             if np.isfinite(values).any():
                 label = "training" if part == "train" else part
                 ax.plot(epochs, values, color=colour, marker="o", markersize=3, linewidth=1.6, label=label)
-                said.append(f"{label} {TITLES[what].lower()} ends at {values[np.isfinite(values)][-1]:.3g}")
+                told.append(f"{label} {TITLES[what].lower()} ends at {values[np.isfinite(values)][-1]:.3g}")
         if position is not None:
-            ax.axvline(epochs[position], color=INK, linewidth=1, linestyle=(0, (3, 3)), label="model kept")
+            label = f"best epoch, {epochs[position]}: model kept"
+            ax.axvline(epochs[position], color=INK, linewidth=1, linestyle=(0, (3, 3)), label=label)
+        if since is not None:
+            ax.axvspan(since, float(epochs[-1]), color=FAINT, alpha=0.45, linewidth=0, label="overfit")
         ax.set_ylabel(TITLES[what])
         _legend(ax)
     _epoch_axis(axes[-1])
     where = f"; the model of epoch {epochs[position]} was kept" if position is not None else ""
-    return _svg(figure, "curves", f"Training curves over {len(history)} epochs: {', '.join(said)}{where}.")
+    where += f"; overfit since epoch {since}" if since is not None else ""
+    return _svg(figure, "curves", f"Training curves over {len(history)} epochs: {', '.join(told)}{where}.")
 
 
 def compare_svg(histories: Mapping[str, Sequence[Epoch]]) -> Markup:
@@ -77,33 +84,82 @@ def compare_svg(histories: Mapping[str, Sequence[Epoch]]) -> Markup:
     return _svg(figure, "compare", f"Validation curves of {len(histories)} runs: {', '.join(histories)}.")
 
 
-def roc_svg(truth: NDArray[np.bool_], scores: NDArray[np.float64], words: str) -> Markup:
-    """ROC of presence, (n) each, with the working points at 1, 5 and 10 false alarms per 100 normals."""
+def roc_svg(truth: NDArray[np.bool_], scores: NDArray[np.float64], words: str, alarms: Sequence[Alarm] = ()) -> Markup:
+    """ROC of presence, (n) each, and where the working points that validation chose lie on it."""
     from sklearn.metrics import roc_curve
-
-    from secondread.evaluate.figures import ALARM_RATES
 
     false, true, _ = roc_curve(truth, scores)
     figure, (ax,) = _figure(3.9, 3.6, 1)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
     ax.plot(false, true, color=SERIES[0], linewidth=1.8)
-    points = [float(sensitivity_at_alarms(truth, scores, rate, once(len(truth)))[0]) for rate in ALARM_RATES]
-    ax.plot([rate / 100 for rate in ALARM_RATES], points, "o", color=SERIES[1], markersize=5)
-    for rate, sensitivity in zip(ALARM_RATES, points, strict=True):
-        ax.annotate(
-            str(rate),
-            (rate / 100, sensitivity),
-            (0, -11),
-            textcoords="offset points",
-            fontsize=7,
-            color=INK,
-            ha="center",
-        )
+    points = [(a.rate, *(float((scores[k] > a.threshold).mean()) for k in (~truth, truth))) for a in alarms]
+    for rate, x, y in points:
+        ax.plot([x], [y], "o", color=SERIES[1], markersize=5)
+        ax.annotate(str(rate), (x, y), (4, -9), textcoords="offset points", fontsize=7, color=INK)
     ax.set_xlabel("False alarms among normals")
     ax.set_ylabel("Found among abnormals")
     _unit_square(ax)
-    told = ", ".join(f"{p:.2f} at {r} %" for r, p in zip(ALARM_RATES, points, strict=True))
-    return _svg(figure, "roc", f"ROC curve of presence, area {words}; share found {told} false alarms.")
+    told = "".join(f"; meant for {r} %: {y:.2f} found at {x:.2f} false alarms" for r, x, y in points)
+    return _svg(figure, "roc", f"ROC curve of presence, area {words}{told}.")
+
+
+def pr_svg(truth: NDArray[np.bool_], scores: NDArray[np.float64], words: str) -> Markup:
+    """Precision over recall of presence, (n) each, in steps; dashed, what calling everything abnormal has."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    share = float(truth.mean())
+    figure, (ax,) = _figure(3.9, 3.6, 1)
+    ax.axhline(share, color=FAINT, linewidth=1, linestyle="--")
+    ax.step(recall, precision, where="post", color=SERIES[0], linewidth=1.8)
+    ax.set_xlabel("Found among abnormals (recall)")
+    ax.set_ylabel("Abnormal among those called so (precision)")
+    _unit_square(ax)
+    return _svg(
+        figure, "pr", f"Precision over recall of presence, area {words}; {share:.2f} of the studies are abnormal."
+    )
+
+
+def froc_svg(false: NDArray[np.float64], found: NDArray[np.float64], words: str) -> Markup:
+    """Lesions found over false marks per study, both along the curve."""
+    from secondread.evaluate.froc import RATES
+
+    figure, (ax,) = _figure(3.9, 3.6, 1)
+    rates = np.geomspace(RATES[0] / 2, RATES[-1], 200)
+    ax.plot(rates, np.interp(rates, false, found), color=SERIES[0], linewidth=1.8)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
+    ax.minorticks_off()
+    ax.set_ylim(-0.02, 1.03)
+    ax.set_xlabel("False marks per study")
+    ax.set_ylabel("Lesions found")
+    told = ", ".join(f"{np.interp(rate, false, found):.2f} at {rate:g}" for rate in RATES)
+    return _svg(figure, "froc", f"FROC curve, mean {words}; lesions found, at false marks per study: {told}.")
+
+
+def decision_svg(
+    thresholds: NDArray[np.float64], benefit: NDArray[np.float64], draws: NDArray[np.float64], share: float
+) -> Markup:
+    """Net benefit (T) over thresholds (T), a band from draws (D, T), beside calling all or none abnormal."""
+    figure, (ax,) = _figure(3.9, 3.6, 1)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    everyone = share - (1 - share) * thresholds / (1 - thresholds)
+    ax.fill_between(thresholds, low, high, color=SERIES[0], alpha=0.2, linewidth=0)
+    ax.plot(thresholds, benefit, color=SERIES[0], linewidth=1.8, label="by the model")
+    ax.plot(thresholds, everyone, color=SERIES[1], linewidth=1.2, linestyle="--", label="all abnormal")
+    ax.axhline(0, color=INK, linewidth=1, linestyle=":", label="none abnormal")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(-0.1 * share - 0.02, 1.1 * share + 0.02)
+    ax.set_xlabel("Threshold probability")
+    ax.set_ylabel("Net benefit per study")
+    _legend(ax)
+    best = np.flatnonzero(benefit > np.maximum(everyone, 0))
+    said = (
+        f"better than both from {thresholds[best[0]]:.2f} to {thresholds[best[-1]]:.2f}"
+        if len(best)
+        else "never better"
+    )
+    return _svg(figure, "decision", f"Decision curve: net benefit of acting on the model, {said}.")
 
 
 def reliability_svg(bins: Reliability, words: str) -> Markup:

@@ -18,8 +18,9 @@ from markupsafe import Markup
 from secondread.evaluate import metrics, plots
 from secondread.evaluate.audit import CONTROLS, Audit, class_of
 from secondread.evaluate.checklist import SOURCES, checklist
-from secondread.evaluate.figures import Line, class_arrays, presence_arrays, reliability_arrays
+from secondread.evaluate.figures import Line, class_arrays
 from secondread.evaluate.modelcard import model_card
+from secondread.evaluate.panels import panels
 from secondread.evaluate.subgroups import Subgroup
 from secondread.evaluate.words import BASELINES, beaten_words
 
@@ -62,6 +63,7 @@ def render(result: Evaluation, gallery: Gallery) -> str:
             losing=[line for line in result.lines if line.beats_baseline is False],
             figures=[_figure_row(line) for line in result.lines],
             pictures=_pictures(result),
+            panels=panels(result.judged, result.classes, result.lines, result.alarms),
             confusion=_confusion(result),
             audit=_audit_table(result.audit),
             shelves=gallery.shelves,
@@ -92,16 +94,8 @@ def versions() -> dict[str, str]:
 def _pictures(result: Evaluation) -> dict[str, Markup]:
     """Inline SVG by name; those that the studies do not allow are absent."""
     out: dict[str, Markup] = {}
-    by_name = {line.name: line for line in result.lines}
     if result.history:
-        out["curves"] = plots.curves_svg(result.history)
-    if "presence_auc" in by_name:
-        truth, scores, _ = presence_arrays(result.judged)
-        out["roc"] = plots.roc_svg(truth, scores, by_name["presence_auc"].figure.words)
-    if "ece" in by_name:
-        confidence, right = reliability_arrays(result.judged, result.classes)
-        bins = metrics.reliability(confidence, right, metrics.once(len(right)))
-        out["reliability"] = plots.reliability_svg(bins, by_name["ece"].figure.words)
+        out["curves"] = plots.curves_svg(result.history, result.verdict)
     return out
 
 

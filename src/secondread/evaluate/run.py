@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from secondread.discreet import without_places
 from secondread.errors import DataError, ResourceError, SecondreadError, UsageError, writing
+from secondread.evaluate import alarms
 from secondread.evaluate.aliases import Aliases
 from secondread.evaluate.audit import audit_shortcuts
 from secondread.evaluate.baselines import majority
@@ -26,7 +27,8 @@ from secondread.evaluate.curves import read_history, verdict
 from secondread.evaluate.evaluation import Evaluation, Unread
 from secondread.evaluate.figures import tabulate
 from secondread.evaluate.gallery import Gallery
-from secondread.evaluate.judged import Classes, Judged, judge
+from secondread.evaluate.judged import Classes, Judged, abnormality, judge
+from secondread.evaluate.predictions import columns_to_compare
 from secondread.evaluate.sites import leave_one_site_out
 from secondread.evaluate.splitgap import split_gap
 from secondread.evaluate.subgroups import by_subgroup, properties_of, read_about
@@ -99,6 +101,7 @@ def evaluate(
     rows = _rows_to_judge(own, index, run.name)
     table = {} if about is None else read_about(about, rows)
     names = Aliases(data.all_rows())
+    points = alarms.choose(_validation_scores(run, own.rows("validation"), reader, classes, progress))
     gallery, lesions = Gallery(names.of), dict[str, float]()
     judged, unread = _judge_all(rows, reader, classes, gallery, names, lesions, progress)
     trained = own.rows("train")
@@ -111,10 +114,11 @@ def evaluate(
         classes=classes,
         judged=tuple(judged),
         unread=tuple(unread),
-        lines=tuple(tabulate(judged, classes, most)),
+        lines=tuple(tabulate(judged, classes, most, points)),
+        alarms=points,
         majority=most,
         history=tuple(history),
-        verdict=verdict(history) if history else None,
+        verdict=verdict(history, plan) if history else None,
         audit=audit_shortcuts(data.rows(None), progress=progress),
         leaks=tuple(
             _accepted(divided) if divided and index is None else find_leaks(trained, own.rows("validation"), rows)
@@ -260,6 +264,31 @@ def _judge_all(
     return judged, unread
 
 
+def _validation_scores(
+    run: Path, rows: Sequence[Row], reader: StudyReader, classes: Classes, progress: Progress | None
+) -> list[alarms.Score]:
+    """Presence of the run's validation studies, as kept in its folder or read now and kept there."""
+    if (known := alarms.kept(run, reader.sha256)) is not None:
+        return known
+    scores: list[alarms.Score] = []
+    for done, row in enumerate(rows, 1):
+        try:
+            study, truth = _load(row)
+            abnormal = abnormality(row, truth, classes)
+            present = reader.read(study).present if abnormal is not None else None
+        except ResourceError:
+            raise
+        except (SecondreadError, OSError):
+            continue  # the run learned without it as well, or its scans are out of reach: fewer normals choose
+        if abnormal is not None and present is not None:
+            scores.append(alarms.Score(row.study, row.group, abnormal, float(present)))
+        if progress is not None:
+            progress("validation, for thresholds", done, len(rows))
+    if scores:
+        alarms.keep(run, reader.sha256, scores)
+    return scores
+
+
 def _load(row: Row) -> tuple[Study, NDArray[np.uint8] | None]:
     """The study, and its mask on the scan's own grid where it has one."""
     from secondread.formats import read_mask, read_study
@@ -312,7 +341,7 @@ def _excluded(index: Index, names: Aliases) -> tuple[Unread, ...]:
 
 def _predictions(result: Evaluation) -> bytes:
     """Parquet: study, group, label, truth, predicted, confidence, decision, presence, p_<category> (as in
-    findings.json: given that something is there), dice."""
+    findings.json: given that something is there), dice; then those of :func:`columns_to_compare`."""
     import polars as pl
 
     judged = result.judged
@@ -331,6 +360,7 @@ def _predictions(result: Evaluation) -> bytes:
         columns[f"p_{name}"] = pl.Series([j.categories[name] for j in judged], dtype=pl.Float64)
     scores = [j.located.dice if j.located is not None and result.classes.located else math.nan for j in judged]
     columns["dice"] = pl.Series([None if math.isnan(d) else d for d in scores], dtype=pl.Float64)
+    columns |= columns_to_compare(judged, result.classes, result.alarms)
     buffer = io.BytesIO()
     pl.DataFrame(columns).write_parquet(buffer)
     return buffer.getvalue()

@@ -17,8 +17,14 @@ BASELINES = {
     "dice": "outlining the brightest connected voxels",
     "slice_presence_auc": "counting the brightest connected voxels per slice",
     "peak_in_mask": "pointing anywhere in the head",
+    "presence_auprc": "calling everything abnormal",
+    "brier": "always giving the shares of the classes",
+    "presence_brier": "always giving the share of abnormals",
+    "presence_sensitivity_at_1fp": "the share of normals that raise an alarm there",
+    "presence_sensitivity_at_5fp": "the share of normals that raise an alarm there",
+    "presence_sensitivity_at_10fp": "the share of normals that raise an alarm there",
 }
-"""What each baseline is, in words; sensitivities have chance itself."""
+"""What each baseline is, in words; the others have chance itself."""
 
 HEADLINES = {
     "presence_auc": "tells abnormal from normal with an area under the ROC curve of",

@@ -1,0 +1,128 @@
+"""One line of the table of figures: a measure, what costs nothing beside it, and which of the two is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.evaluate import metrics
+from secondread.evaluate.intervals import LOGIT, PLAIN, Edge, Figure, Scale, Statistic, bootstrap, newcombe, wilson
+
+Better = Literal["high", "low"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A statistic and the rows it is taken over. The other attributes are those of :func:`bootstrap`."""
+
+    statistic: Statistic
+    groups: Sequence[str]
+    edge: Edge | None = wilson
+    scale: Scale = LOGIT
+    carriers: int | None = None
+    n: int | None = None
+    cells: int = 0
+
+    def figure(self) -> Figure | None:
+        return bootstrap(
+            self.statistic,
+            self.groups,
+            n=self.n,
+            edge=self.edge,
+            scale=self.scale,
+            carriers=self.carriers,
+            cells=self.cells,
+        )
+
+    def gain_over(self, other: Measure, better: Better) -> Measure:
+        """How much better this is than ``other`` on the same rows, drawn in pairs over the same groups."""
+        sign = 1.0 if better == "high" else -1.0
+
+        def gain(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            return sign * (self.statistic(weights) - other.statistic(weights))
+
+        return replace(self, statistic=gain, edge=None, scale=PLAIN)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table.
+
+    Attributes:
+        name: as in metrics.json; ``title``: for a person.
+        figure: the model's.
+        baseline: the figure of what costs nothing, or a number known without data (AUC of a coin), or None.
+        difference: by how much the model is better, drawn in pairs over the same groups; None without a measured
+            baseline.
+        better: whether a higher or a lower figure is the better one.
+    """
+
+    name: str
+    title: str
+    figure: Figure
+    baseline: Figure | float | None = None
+    difference: Figure | None = None
+    better: Better = "high"
+
+    @property
+    def beats_baseline(self) -> bool | None:
+        """Whether the interval lies wholly on the better side; None where there is no baseline or no interval."""
+        if self.baseline is None or np.isnan(self.figure.low):
+            return None
+        if isinstance(self.baseline, float):
+            return self.figure.low > self.baseline if self.better == "high" else self.figure.high < self.baseline
+        return self.difference is not None and self.difference.low > 0
+
+
+def line(
+    name: str,
+    title: str,
+    measure: Measure,
+    baseline: Measure | float | None = None,
+    *,
+    better: Better = "high",
+    gain: Measure | None = None,
+) -> Line | None:
+    """The line of a measure, None where the studies do not allow it. ``gain``: over the baseline, where that is taken
+    over other rows."""
+    figure = measure.figure()
+    if figure is None:
+        return None
+    if not isinstance(baseline, Measure):
+        return Line(name, title, figure, baseline, better=better)
+    difference = (gain or measure.gain_over(baseline, better)).figure()
+    return Line(name, title, figure, baseline.figure(), difference, better)
+
+
+def mean_of(values: Sequence[float] | NDArray[np.float64], groups: Sequence[str]) -> Measure:
+    """The mean over rows."""
+    return Measure(partial(metrics.mean, np.asarray(values, np.float64)), groups)
+
+
+def ratio_of(top: Sequence[float], bottom: Sequence[float], groups: Sequence[str], n: int | None = None) -> Measure:
+    """Sum over sum."""
+    return Measure(partial(metrics.ratio, np.asarray(top, np.float64), np.asarray(bottom, np.float64)), groups, n=n)
+
+
+def groups_of(truth: NDArray[np.bool_], groups: Sequence[str]) -> tuple[int, int]:
+    """How many groups hold a true row and how many hold a false one: what an AUC rests on."""
+    held = [{g for g, t in zip(groups, truth, strict=True) if t == kind} for kind in (True, False)]
+    return len(held[0]), len(held[1])
+
+
+def auc_edge(positives: int, negatives: int, area: float, _groups: int) -> tuple[float, float]:
+    """:data:`Edge` of an AUC."""
+    return newcombe(area, positives, negatives)
+
+
+def auc_of(truth: NDArray[np.bool_], scores: NDArray[np.float64], groups: Sequence[str]) -> Measure:
+    """Area under the ROC curve."""
+    true, false = groups_of(truth, groups)
+    return Measure(
+        partial(metrics.auc, truth, scores), groups, edge=partial(auc_edge, true, false), carriers=min(true, false)
+    )
