@@ -215,6 +215,7 @@ def evaluate(
     data: Annotated[list[Path] | None, typer.Option(help="Judge on these instead of the run's test split.")] = None,
     labels: Labels = None,
     normal: Normal = None,
+    about: Annotated[Path | None, typer.Option(help="CSV about patients (sex, age): figures by subgroup.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -251,7 +252,7 @@ def evaluate(
         reader = load_model(run, _device(device))
         with Progress() as progress:
             table = _index(data, labels, normal, None, progress) if data else None
-            report = judge(run, out, index=table, reader=reader, progress=progress)
+            report = judge(run, out, index=table, reader=reader, about=about, progress=progress)
         metrics = json.loads((out / "metrics.json").read_text())
         for name, figure in metrics["metrics"].items():
             say(f"  {name:<34} {figure_line(figure)}")

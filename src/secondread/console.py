@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from secondread.discreet import veiled
 from secondread.errors import ResourceError, SecondreadError, is_out_of_memory
 
 INTERRUPTED = 130
@@ -100,7 +101,7 @@ def ending(verb: str, hint: str | Callable[[], str] = "") -> Iterator[None]:
 
 def say(text: str = "") -> None:
     """One line for the person, on stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(veiled(text) + "\n")
     sys.stderr.flush()
 
 
@@ -130,7 +131,7 @@ def outcome_line(run: Path) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {veiled(message)}\n")
     raise SystemExit(code)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from secondread.evaluate import audit
+from secondread.evaluate import audit, quick
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -12,4 +12,5 @@ def small_forests() -> Iterator[None]:
     """Twenty trees tell these pictures apart as well as a hundred."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(audit, "TREES", 20)
+        patch.setattr(quick, "TREES", 20)
         yield

@@ -182,7 +182,10 @@ def test_unreadable_studies_are_listed(tmp_path: Path) -> None:
     broken.images[0].write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
     report = evaluate(write_run(tmp_path / "R", rows), tmp_path / "E", reader=FakeReader(spec(ABNORMAL, "no_tumor")))
     content = json.loads((tmp_path / "E" / "metrics.json").read_text(encoding="utf-8"))
-    assert [u["study"] for u in content["data"]["unread"]] == [broken.study]
+    key = pl.read_csv(tmp_path / "E" / "names.csv")
+    number = key.filter(pl.col("study") == broken.study)["report"].item()
+    assert [u["study"] for u in content["data"]["unread"]] == [number]
+    assert broken.images[0].name not in json.dumps(content)
     assert "1 more could not be read" in content["summary"][0]
     assert "1 studies could not be read" in check_page(report)
 
@@ -205,7 +208,7 @@ def test_other_data_that_the_run_has_seen_is_stamped(tmp_path: Path) -> None:
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
-    rows = [moved(row, study=f"<script>{row.study}") for row in write_pictures(tmp_path / "data", 6)]
+    rows = [moved(row, site=f"<script>{at % 2}") for at, row in enumerate(write_pictures(tmp_path / "data", 6))]
     report = evaluate(write_run(tmp_path / "R", rows), tmp_path / "E", reader=FakeReader(spec(ABNORMAL, "no_tumor"), 0))
     assert "&lt;script&gt;" in check_page(report)
 

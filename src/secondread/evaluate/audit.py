@@ -1,13 +1,13 @@
 """The shortcut audit: can what must not matter tell the labels apart?
 
-Negative controls are trained on what holds no disease: what the file and its header say, the frame of the picture's
-edges, a thumbnail of 8 x 8. Each is a random forest (Breiman, Machine Learning 45, 2001: no scaling to choose, and
-ranges such as "between 10 and 20 kB" come naturally), cross-validated over groups, all included studies at once. A
-control whose AUC for a class has a lower bound above SEPARABLE, or that never errs, says that the class comes from
-another source than the others, and a model may have learned the source.
+Negative controls are trained on what must not matter: what the file and its header say, the site, the frame of the
+picture's edges, a thumbnail of 8 x 8, how often each brightness occurs. Each is a random forest (Breiman, Machine
+Learning 45, 2001: no scaling to choose, and ranges such as "between 10 and 20 kB" come naturally), cross-validated over
+groups, all included studies at once. A control whose AUC for a class has a lower bound above SEPARABLE, or that never
+errs, says that the class comes from another source than the others, and a model may have learned the source.
 
-A thumbnail shows the plane and the head's position and, blurred, a large lesion. It is told apart from the two
-controls that see nothing of the brain's inside.
+A thumbnail shows the plane and the head's position and, blurred, a large lesion; a histogram shows contrast and
+scaling and, without its place, a bright lesion. Both are told apart from the controls that are blind to the brain.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 
 from secondread.errors import SecondreadError
 from secondread.evaluate.figures import auc_edge, groups_of
-from secondread.evaluate.intervals import Figure, bootstrap
+from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap
 from secondread.evaluate.metrics import auc
 
 if TYPE_CHECKING:
     from secondread.index import Row
 
 SEPARABLE = 0.9
+CHANCE = 0.5
 FLAWLESS_GROUPS = 3
 """A control that makes no error at all is believed from this many groups of the rarer class on."""
 MAX_PICTURES, MAX_VOLUMES = 600, 120
@@ -40,16 +41,24 @@ FRAME_SHARE = 0.08
 PROFILE = 8
 """Samples of brightness along each of the four sides."""
 THUMBNAIL = 8
+BRIGHTNESSES = 32
+"""Bins of the histogram."""
 FOLDS = 5
 TREES = 100
 
 CONTROLS = {
     "metadata": "file size, shape and header",
     "border": "border",
+    "site": "site",
     "thumbnail": "a thumbnail of 8 x 8 pixels",
+    "histogram": "a histogram of brightness",
 }
-BLIND = ("metadata", "border")
+BLIND = ("metadata", "border", "site")
 """Controls that see nothing of the brain's inside."""
+SHOWS = {
+    "thumbnail": "which shows the plane and the framing more than any lesion",
+    "histogram": "which shows the scanner's contrast and scaling more than any lesion",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,14 @@ class Control:
         # The interval of an AUC of 1 is cautious as a claim; as a warning a control that never errs is enough.
         flawless = self.figure.value == 1.0 and self.rarer >= FLAWLESS_GROUPS
         return flawless or (not math.isnan(self.figure.low) and self.figure.low > SEPARABLE)
+
+    @property
+    def verdict(self) -> str:
+        if self.separates:
+            return "gives it away"
+        if self.figure.low > CHANCE:
+            return "better than chance"
+        return "too few groups to say" if self.rarer < FEW_GROUPS else "no better than chance"
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         found: dict[str, dict[str, Any]] = {}
         for line in self.controls:
-            found.setdefault(line.control, {})[line.label] = line.figure.to_json()
+            found.setdefault(line.control, {})[line.label] = line.figure.to_json() | {"verdict": line.verdict}
         return {
             "studies": self.studies,
             "unread": self.unread,
@@ -190,6 +207,19 @@ def thumbnail_features(grey: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), np.float64).ravel()
 
 
+def histogram_features(grey: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of pixels of ``grey`` (row, column), 0 to 1, in each of BRIGHTNESSES equal bins."""
+    return np.histogram(grey, BRIGHTNESSES, (0.0, 1.0))[0] / max(1, grey.size)
+
+
+def site_features(rows: Sequence[Row]) -> NDArray[np.float64] | None:
+    """Which site each row is from, (n, sites); None where fewer than two are known."""
+    sites = sorted({row.site for row in rows if row.site is not None})
+    if len(sites) < 2:
+        return None
+    return np.array([[float(row.site == site) for site in sites] for row in rows])
+
+
 def grey_of(row: Row) -> NDArray[np.float32]:
     """The picture in grey, 0 to 1 of its dtype's range, or the central axial plane of the reference series, 0 to 1 of
     its 99th percentile. (row, column). Raises FormatError and its kin."""
@@ -209,25 +239,20 @@ def grey_of(row: Row) -> NDArray[np.float32]:
 def _features(
     rows: Sequence[Row], progress: Callable[[str, int, int], None] | None
 ) -> tuple[dict[str, NDArray[np.float64] | None], int]:
-    border: list[NDArray[np.float64] | None] = []
-    thumbnail: list[NDArray[np.float64] | None] = []
+    looks = {"border": border_features, "thumbnail": thumbnail_features, "histogram": histogram_features}
+    found: dict[str, list[NDArray[np.float64] | None]] = {name: [] for name in looks}
     for done, row in enumerate(rows, 1):
         try:
             grey = grey_of(row)
         except (SecondreadError, OSError):
-            border.append(None)
-            thumbnail.append(None)
-        else:
-            border.append(border_features(grey))
-            thumbnail.append(thumbnail_features(grey))
+            grey = None
+        for name, look in looks.items():
+            found[name].append(None if grey is None else look(grey))
         if progress is not None:
             progress("auditing", done, len(rows))
-    unread = sum(features is None for features in border)
-    return {
-        "metadata": metadata_features(rows),
-        "border": _filled(border),
-        "thumbnail": _filled(thumbnail),
-    }, unread
+    unread = sum(features is None for features in found["border"])
+    seen = {name: _filled(features) for name, features in found.items()}
+    return {"metadata": metadata_features(rows), "site": site_features(rows), **seen}, unread
 
 
 def _filled(features: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
@@ -294,7 +319,7 @@ def _sentences(lines: Sequence[Control], names: Sequence[str], normal: set[str],
         elif found:
             words = (
                 f"The {name} {what} can be told from the others by {CONTROLS[found[0].control]} (AUC "
-                f"{found[0].figure.inner_words}), which shows the plane and the framing more than any lesion. "
+                f"{found[0].figure.inner_words}), {SHOWS[found[0].control]}. "
                 f"Figures for {name} may owe much to that."
             )
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from secondread.evaluate import words
@@ -11,6 +11,9 @@ from secondread.evaluate.audit import Audit
 from secondread.evaluate.curves import Verdict
 from secondread.evaluate.figures import Line
 from secondread.evaluate.judged import Classes, Judged
+from secondread.evaluate.sites import Sites
+from secondread.evaluate.splitgap import SplitGap
+from secondread.evaluate.subgroups import Subgroup
 
 if TYPE_CHECKING:
     from secondread.index import Row
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unread:
-    """A study that could not be read, and why."""
+    """A study that could not be read, by its number in the report, and why."""
 
     study: str
     reason: str
@@ -33,7 +36,10 @@ class Evaluation:
         origin: which studies were judged, in words.
         leaks: why figures may be too good, in words; empty where no leak was found.
         rows: all included rows of the index judged; ``excluded``: those it left out, with reasons.
+        learned: the rows that the run learned from.
+        own_data: the run's own test split was judged, and no other data.
         command: what makes this evaluation again.
+        gap: what a split that divides patients claims; ``stamp``: words for every page where such a split was accepted.
         alarms: working points, chosen on the validation split.
     """
 
@@ -55,6 +61,12 @@ class Evaluation:
     plan: dict[str, Any]
     index_sha256: str
     command: str
+    learned: tuple[Row, ...] = ()
+    own_data: bool = True
+    gap: SplitGap = field(default_factory=SplitGap)
+    sites: Sites = field(default_factory=Sites)
+    subgroups: tuple[Subgroup, ...] = ()
+    stamp: str | None = None
     alarms: tuple[Alarm, ...] = ()
 
     @property

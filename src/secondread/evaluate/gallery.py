@@ -1,4 +1,4 @@
-"""The studies worth looking at: what the model got most wrong, and a few that it got right.
+"""The studies worth looking at: what the model got best, what it got most wrong, and what it left open.
 
 Pictures are drawn as studies pass by and only those that hold their place on a shelf are kept, so that memory does not
 grow with the data.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import heapq
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.evaluate.figures import UNSURE
 from secondread.evaluate.judged import Judged
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ JPEG_QUALITY = 82
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One study on a shelf: an inline picture, what it shows, and the line below it."""
+    """One study on a shelf, by its number: an inline picture, what it shows, and the line below it."""
 
     study: str
     picture: str
@@ -66,18 +67,22 @@ class Shelf:
 
 
 class Gallery:
-    """Offer every study; read ``shelves`` at the end."""
+    """Offer every study; read ``shelves`` at the end. ``called``: from a study's name to what the page calls it."""
 
-    def __init__(self) -> None:
+    def __init__(self, called: Callable[[str], str] = str) -> None:
+        self._called = called
+        self._unsure = Shelf("Unsure", "the model would leave these to a person; nearest to even odds first", 6)
         self._wrong = Shelf("Most certain and wrong", "the class named is not the true one", 12)
         self._missed = Shelf("Least overlap", "the lesion was missed or outlined badly (lowest Dice)", 8)
         self._alarms = Shelf("Loudest false alarms", "normal studies with the highest presence", 6)
-        self._best = Shelf("Right", "for comparison: the most certain right answers, or the highest Dice", 4)
+        self._best = Shelf("Best", "the most certain right answers, or the highest Dice", 6)
 
     @property
     def shelves(self) -> list[Shelf]:
         """Those that hold something."""
-        return [shelf for shelf in (self._wrong, self._missed, self._alarms, self._best) if shelf.exhibits]
+        return [
+            shelf for shelf in (self._best, self._wrong, self._missed, self._alarms, self._unsure) if shelf.exhibits
+        ]
 
     def offer(
         self, judged: Judged, study: Study, reading: Reading, truth: NDArray[np.uint8] | None, *, drawn: bool
@@ -87,12 +92,15 @@ class Gallery:
         wanted = [(shelf, score) for shelf, score in self._scores(judged, drawn) if shelf.wants(score)]
         if not wanted:
             return
-        exhibit = Exhibit(judged.study, _inline(study, reading, truth), _alt(judged), _words(judged, drawn))
+        name = self._called(judged.study)
+        exhibit = Exhibit(name, _inline(study, reading, truth), _alt(name, judged), _words(judged, drawn))
         # A study stands on one shelf, the first that takes it.
         shelf, score = wanted[0]
         shelf.put(score, exhibit)
 
     def _scores(self, judged: Judged, drawn: bool) -> Iterator[tuple[Shelf, float]]:
+        if judged.decision == UNSURE and judged.presence is not None:
+            yield self._unsure, -abs(judged.presence - 0.5)
         if judged.right is False and len(judged.classes) > 1:
             yield self._wrong, judged.confidence
         if judged.abnormal is False and judged.decision == "abnormal" and judged.presence is not None:
@@ -128,6 +136,7 @@ def _words(judged: Judged, drawn: bool) -> str:
     return "; ".join(parts)
 
 
-def _alt(judged: Judged) -> str:
+def _alt(name: str, judged: Judged) -> str:
     truth = f", truly {judged.truth}" if judged.truth is not None else ""
-    return f"Scan {judged.study} without and with the model's evidence: called {judged.predicted}{truth}."
+    called = f"called {judged.predicted}" if len(judged.classes) > 1 else f"{judged.decision or 'no decision'}"
+    return f"Scan of {name} without and with the model's evidence: {called}{truth}."

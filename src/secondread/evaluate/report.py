@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +17,11 @@ from markupsafe import Markup
 
 from secondread.evaluate import metrics, plots
 from secondread.evaluate.audit import CONTROLS, Audit, class_of
+from secondread.evaluate.checklist import SOURCES, checklist
 from secondread.evaluate.figures import Line, class_arrays
+from secondread.evaluate.modelcard import model_card
 from secondread.evaluate.panels import panels
+from secondread.evaluate.subgroups import Subgroup
 from secondread.evaluate.words import BASELINES, beaten_words
 
 if TYPE_CHECKING:
@@ -51,6 +57,7 @@ def render(result: Evaluation, gallery: Gallery) -> str:
         .get_template("report.html.j2")
         .render(
             title=f"{result.run}: report",
+            stamp=result.stamp,
             result=result,
             summary=result.summary,
             losing=[line for line in result.lines if line.beats_baseline is False],
@@ -61,6 +68,10 @@ def render(result: Evaluation, gallery: Gallery) -> str:
             audit=_audit_table(result.audit),
             shelves=gallery.shelves,
             data=_data(result.rows),
+            subgroups=_subgroup_table(result.subgroups),
+            card=model_card(result),
+            items=checklist(result),
+            sources=SOURCES,
             facts=_facts(result),
             plan=_flat(result.plan),
             versions=versions(),
@@ -77,7 +88,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return found | {"code": code_fingerprint()}
 
 
 def _pictures(result: Evaluation) -> dict[str, Markup]:
@@ -127,14 +138,27 @@ def _confusion(result: Evaluation) -> dict[str, Any] | None:
 
 
 def _audit_table(audit: Audit) -> dict[str, Any]:
-    """A line per class, a column per control; cells of (words, whether it separates)."""
+    """A line per class, a column per control; cells of (words, whether it separates, verdict)."""
     names = list(dict.fromkeys(line.label for line in audit.controls))
-    cells = {(line.label, line.control): (line.figure.words, line.separates) for line in audit.controls}
+    cells = {(line.label, line.control): (line.figure.words, line.separates, line.verdict) for line in audit.controls}
     used = [control for control in CONTROLS if any(line.control == control for line in audit.controls)]
     return {
-        "columns": [CONTROLS[control] for control in used],
-        "rows": [(name, [cells.get((name, control), ("–", False)) for control in used]) for name in names],
+        "columns": [CONTROLS[control].removeprefix("a ") for control in used],
+        "rows": [(name, [cells.get((name, control), ("–", False, "")) for control in used]) for name in names],
     }
+
+
+def _subgroup_table(subgroups: Sequence[Subgroup]) -> dict[str, Any]:
+    """Columns of figures, and a line per subgroup with the words of each."""
+    columns = list(dict.fromkeys(name for line in subgroups for name in line.figures))
+    rows = [
+        {
+            "line": line,
+            "cells": [line.figures[name].words if name in line.figures else "–" for name in columns],
+        }
+        for line in subgroups
+    ]
+    return {"columns": columns, "rows": rows}
 
 
 def _data(rows: Sequence[Row]) -> dict[str, Any]:
@@ -166,6 +190,16 @@ def _facts(result: Evaluation) -> list[tuple[str, str]]:
         ("Classes", ", ".join(result.classes.names) + (f" (normal: {model['normal']})" if model["normal"] else "")),
         ("Index fingerprint (SHA-256)", result.index_sha256),
     ]
+
+
+@cache
+def code_fingerprint() -> str:
+    """SHA-256 over this package's source files and their names: a version number may stay the same while code moves."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".j2", ".html")):
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _counts(values: Iterable[str], most: int = 12) -> str:

@@ -1,6 +1,7 @@
 """Judge a run: read the studies it never learned from, and write what came of it.
 
 The folder OUT gets ``predictions.parquet`` (a row per study), ``metrics.json`` and one self-contained ``report.html``.
+The last two call studies by numbers; ``names.csv`` says which is which (docs/decisions/006).
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.discreet import without_places
 from secondread.errors import DataError, ResourceError, SecondreadError, UsageError, writing
 from secondread.evaluate import alarms
+from secondread.evaluate.aliases import Aliases
 from secondread.evaluate.audit import audit_shortcuts
 from secondread.evaluate.baselines import majority
 from secondread.evaluate.curves import read_history, verdict
@@ -25,6 +29,9 @@ from secondread.evaluate.figures import tabulate
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.judged import Classes, Judged, abnormality, judge
 from secondread.evaluate.predictions import columns_to_compare
+from secondread.evaluate.sites import leave_one_site_out
+from secondread.evaluate.splitgap import split_gap
+from secondread.evaluate.subgroups import by_subgroup, properties_of, read_about
 from secondread.files import write_whole
 
 if TYPE_CHECKING:
@@ -33,6 +40,9 @@ if TYPE_CHECKING:
     from secondread.volume import Study
 
 Progress = Callable[[str, int, int], None]
+
+STAMP = "LEAK ACCEPTED: this run learned from a split that divides patients. No figure here is evidence."
+"""Stands on every page of a report on such a run."""
 
 
 class StudyReader(Protocol):
@@ -53,6 +63,7 @@ def evaluate(
     *,
     index: Index | None = None,
     reader: StudyReader | None = None,
+    about: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Judge ``run`` on its test split, or on every study of ``index``.
@@ -62,6 +73,7 @@ def evaluate(
         out: folder for the results; made where it is not there.
         index: other data to judge on; what of it the run was trained on is said in the report.
         reader: the model; None loads RUN/model.
+        about: a table of properties of patients or studies (sex, age), to tell figures by subgroup.
         progress: called as ``progress(what, done, total)``.
 
     Returns:
@@ -69,10 +81,12 @@ def evaluate(
 
     Raises:
         UsageError: ``run`` is no run folder. DataError: no study to judge, or none could be read.
+        LabelError: ``about`` cannot be used.
         ResourceError: no space or permission for ``out``. ChecksumError: the model is damaged.
     """
     from secondread.evaluate.report import render
     from secondread.index import Index
+    from secondread.index.split import find_leaks as divisions
     from secondread.infer import load_model
 
     if not run.is_dir():
@@ -85,11 +99,14 @@ def evaluate(
     classes = Classes(tuple(reader.spec.categories), reader.spec.normal, _draws_masks(reader))
     data = own if index is None else index
     rows = _rows_to_judge(own, index, run.name)
-    gallery = Gallery()
+    table = {} if about is None else read_about(about, rows)
+    names = Aliases(data.all_rows())
     points = alarms.choose(_validation_scores(run, own.rows("validation"), reader, classes, progress))
-    judged, unread = _judge_all(rows, reader, classes, gallery, progress)
+    gallery, lesions = Gallery(names.of), dict[str, float]()
+    judged, unread = _judge_all(rows, reader, classes, gallery, names, lesions, progress)
     trained = own.rows("train")
     most = majority(classes.truth(row, None if row.normal is None else not row.normal) for row in trained)
+    divided = len(divisions(own.rows(None)))
     result = Evaluation(
         run=run.name,
         origin=f"the test split of the run {run.name}" if index is None else "other data than the run's own",
@@ -103,14 +120,24 @@ def evaluate(
         history=tuple(history),
         verdict=verdict(history, plan) if history else None,
         audit=audit_shortcuts(data.rows(None), progress=progress),
-        leaks=tuple(find_leaks(trained, own.rows("validation"), rows)),
+        leaks=tuple(
+            _accepted(divided) if divided and index is None else find_leaks(trained, own.rows("validation"), rows)
+        ),
         rows=tuple(data.rows(None)),
-        excluded=_excluded(data),
-        notes=tuple(data.notes),
+        excluded=_excluded(data, names),
+        notes=tuple(names.hide(note) for note in data.notes),
         plan=plan,
         index_sha256=data.fingerprint(),
-        command=f"secondread evaluate {run.name}{'' if index is None else ' --data DATA'} -o {out.name}",
+        command=f"secondread evaluate {quote(run.name)}{'' if index is None else ' --data DATA'} -o {quote(out.name)}"
+        + ("" if about is None else " --about TABLE"),
+        learned=tuple(trained),
+        own_data=index is None,
+        gap=split_gap(own, judged if divided and index is None else ()),
+        sites=leave_one_site_out(data.rows(None)),
+        subgroups=tuple(by_subgroup(judged, classes, properties_of(judged, rows, lesions, table))),
+        stamp=STAMP if leak_accepted(own, divided) else None,
     )
+    write_whole(out / "names.csv", names.to_csv())
     write_whole(out / "predictions.parquet", _predictions(result))
     write_whole(out / "metrics.json", (json.dumps(to_json(result), indent=2, ensure_ascii=False) + "\n").encode())
     write_whole(out / "report.html", render(result, gallery).encode())
@@ -168,6 +195,10 @@ def to_json(result: Evaluation) -> dict[str, Any]:
         "summary": list(result.summary),
         "verdict": None if result.verdict is None else result.verdict.to_json(),
         "audit": result.audit.to_json(),
+        "split_gap": result.gap.to_json(),
+        "sites": result.sites.to_json(),
+        "subgroups": [subgroup.to_json() for subgroup in result.subgroups],
+        "stamp": result.stamp,
         "versions": versions(),
         "command": result.command,
     }
@@ -183,11 +214,33 @@ def _rows_to_judge(own: Index, other: Index | None, name: str) -> list[Row]:
     return rows
 
 
+def leak_accepted(own: Index, divided: int) -> bool:
+    """Whether someone let the run learn from a split that leaks: the index says so, or the split itself."""
+    return bool(getattr(own, "leak_accepted", False)) or divided > 0
+
+
+def _accepted(divided: int) -> list[str]:
+    """The sentence about a run's own split that divides so many patients or clusters."""
+    return [
+        f"LEAK: the split of this run divides {divided} patients or clusters of near-duplicates between training, "
+        "validation and test. The figures are too good; what is left without that stands below, beside what the split "
+        "claims."
+    ]
+
+
 def _judge_all(
-    rows: Sequence[Row], reader: StudyReader, classes: Classes, gallery: Gallery, progress: Progress | None
+    rows: Sequence[Row],
+    reader: StudyReader,
+    classes: Classes,
+    gallery: Gallery,
+    names: Aliases,
+    lesions: dict[str, float],
+    progress: Progress | None,
 ) -> tuple[list[Judged], list[Unread]]:
+    """The studies judged, and those that could not be. Fills ``lesions`` with sizes: mm³, of a picture pixels."""
     judged: list[Judged] = []
     unread: list[Unread] = []
+    first = ""
     for done, row in enumerate(rows, 1):
         try:
             study, truth = _load(row)
@@ -196,14 +249,18 @@ def _judge_all(
         except ResourceError:
             raise
         except (SecondreadError, OSError) as error:
-            unread.append(Unread(row.study, str(error)))
+            unread.append(Unread(names.of(row.study), names.hide(str(error), row.study)))
+            first = first or f"{row.study}: {without_places(str(error), row.images, row.study)}"
         else:
             judged.append(answer)
+            if truth is not None and truth.any():
+                voxel = 1.0 if study.picture is not None else study.reference.geometry.voxel_mm3
+                lesions[row.study] = float(np.count_nonzero(truth)) * voxel
             gallery.offer(answer, study, reading, truth, drawn=classes.located)
         if progress is not None:
             progress("judging", done, len(rows))
     if not judged:
-        raise DataError(f"none of {len(rows)} studies could be read; the first: {unread[0].study}: {unread[0].reason}")
+        raise DataError(f"none of {len(rows)} studies could be read; the first: {first}")
     return judged, unread
 
 
@@ -276,8 +333,12 @@ def _plan(run: Path) -> dict[str, Any]:
     return plan
 
 
-def _excluded(index: Index) -> tuple[Unread, ...]:
-    return tuple(Unread(row.study, row.reason or "no reason given") for row in index.all_rows() if row.excluded)
+def _excluded(index: Index, names: Aliases) -> tuple[Unread, ...]:
+    return tuple(
+        Unread(names.of(row.study), names.hide(row.reason or "no reason given", row.study))
+        for row in index.all_rows()
+        if row.excluded
+    )
 
 
 def _predictions(result: Evaluation) -> bytes:

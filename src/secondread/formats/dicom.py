@@ -8,6 +8,7 @@ values, are dropped.
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -44,9 +45,15 @@ _PIXEL_TAGS = [
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", "PixelData",
 ]  # fmt: skip
+_IDENTITY_TAGS = [
+    "PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName",
+    "AccessionNumber", "ReferringPhysicianName", "StudyDate",
+]  # fmt: skip
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _NOBODY = {"", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "removed", "patient"}
 """PatientIDs that de-identification leaves behind (rows of X or 0 too): they name no patient, so make no group."""
+MIN_TELLING = 3
+"""Shorter words of a patient's name or number are found in any path; words of just this length must stand alone."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,37 @@ def select(images: Sequence[Image], path: Path, series: str | None) -> list[Imag
 def is_dicom(path: Path) -> bool:
     """Whether the file has DICOM's mark, or is named .dcm or .ima."""
     return not path.name.startswith(".") and kind_of(path) == "dicom"
+
+
+def tells_patient(path: Path) -> bool:
+    """Whether the names of a DICOM file and of the folders above it repeat what its header says of the patient: a word
+    of the name, a number, a date. ``path`` may be a folder with a series; where it cannot be read the first file beside
+    it that can speaks for it, and False is said where none can."""
+    said = _identity(path)
+    words = {re.sub(r"[\W_]+", "", word) for text in said for word in re.split(r"[\^=,\s]+", text.casefold())}
+    told = {word for word in words if len(word) >= MIN_TELLING and word not in _NOBODY and word.strip("x0")}
+    place = "/".join(path.parts).casefold()
+    named = set(re.split(r"[\W_]+", place))
+    # Dates and numbers are written with dashes or without, names run into each other.
+    run_together = re.sub(r"[\W_]+", "", place)
+    return any(word in named or (len(word) > MIN_TELLING and word in run_together) for word in told)
+
+
+def _identity(path: Path) -> list[str]:
+    """What the first readable header of a file, else of its neighbours, or of a folder says of the patient. Never to
+    leave this module."""
+    folder = path.parent if path.is_file() else path
+    beside = sorted(file for file in folder.iterdir() if file.is_file())
+    for file in [path, *beside] if path.is_file() else beside:
+        try:
+            with _private(file):
+                data = dcmread(file, stop_before_pixels=True, specific_tags=_IDENTITY_TAGS)
+        except (FormatError, InvalidDicomError):
+            continue
+        said = [str(data.get(tag) or "") for tag in _IDENTITY_TAGS]
+        if any(said):
+            return said
+    return []
 
 
 def open_image(path: Path) -> Image | None:

@@ -77,8 +77,9 @@ def build_index(
     rows = [replace(row, cluster=number) for row, number in zip(rows, clusters, strict=True)]
     notes += [*_group_notes(rows), *_oddities(rows)]
     sides, more = freeze(rows, seed=seed, fractions=fractions, repair=repair)
+    given = _replaced(rows)
     rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
-    return Index.of(rows, list(dict.fromkeys([*notes, *more])))
+    return Index.of(rows, list(dict.fromkeys([*notes, *more])), given)
 
 
 def _frozen(index: Index, seed: int, fractions: tuple[float, float, float], *, repair: bool) -> Index:
@@ -89,8 +90,15 @@ def _frozen(index: Index, seed: int, fractions: tuple[float, float, float], *, r
     if not find_leaks([row for row in rows if not row.excluded]):
         return index
     sides, notes = freeze(rows, seed=seed, fractions=fractions, repair=True)
+    given = _replaced(rows)
     rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
-    return Index.of(rows, list(dict.fromkeys([*index.notes, *notes])))
+    return Index.of(rows, list(dict.fromkeys([*index.notes, *notes])), given)
+
+
+def _replaced(rows: Sequence[Row]) -> dict[str, str]:
+    """The given split of ``rows``, where it leaks and so is about to be replaced; else nothing."""
+    kept = [row for row in rows if not row.excluded]
+    return {row.study: row.split for row in kept if row.split is not None} if find_leaks(kept) else {}
 
 
 def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[Row]:

@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from secondread.discreet import discreet, stand_in, without_places
 from secondread.errors import MaskError, SecondreadError, SeriesError
 from secondread.formats import Header, contrast_of, probe, read_mask, read_picture, read_volume
+from secondread.formats.header import kind_of
 from secondread.formats.read import split_source
 from secondread.index.draft import Draft
 from secondread.index.duplicates import sha256_of, thumbprint
-from secondread.index.names import is_picture
+from secondread.index.names import is_picture, stem_of
 from secondread.index.table import Row
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +43,37 @@ def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[R
 
 
 def inspect_one(draft: Draft) -> Row:
-    """Open the files of one study."""
+    """Open the files of one study. From here on it has a name that does not tell who the patient is."""
+    return _named_discreetly(_opened(draft))
+
+
+def _named_discreetly(row: Row) -> Row:
+    """The row with stand-ins for names that tell, see ``discreet``; ``images`` still say where the files lie."""
+    known = any(_tells_patient(image) for image in row.images)
+    study = discreet(row.study, known=known)
+    # A group that is no identifier by itself may be the name of a folder.
+    by_path = row.group_from in ("study", "folder")
+    group = discreet(row.group, known=known and by_path)
+    if row.reason is None:
+        return replace(row, study=study, group=group)
+    files = [split_source(image)[0] for image in row.images]
+    reason = without_places(row.reason, files, study)
+    for name in {part for file in files for part in (file.name, stem_of(file.name))} if known else ():
+        reason = reason.replace(name, stand_in(name))
+    return replace(row, study=study, group=group, reason=reason)
+
+
+def _tells_patient(image: Path) -> bool:
+    from secondread.formats import dicom
+
+    path, _ = split_source(image)
+    try:
+        return kind_of(path) == "dicom" and dicom.tells_patient(path)
+    except (SecondreadError, OSError):
+        return False
+
+
+def _opened(draft: Draft) -> Row:
     row = Row(
         study=draft.study,
         group=draft.group or draft.study,

@@ -15,8 +15,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ VERSION = 1
 
 VERSION_KEY = "secondread.index.version"
 NOTES_KEY = "secondread.index.notes"
+GIVEN_KEY = "secondread.index.given_split"
 
 SPLITS = ("train", "validation", "test")
 
@@ -99,14 +100,18 @@ class Index:
     Attributes:
         table: columns as in ``SCHEMA``.
         notes: sentences for a person: how labels and groups were found, what is odd.
+        given_split: the side of each study in the split that the data came with, where that was replaced because it
+            leaked; else empty. The report shows what it would have claimed.
     """
 
     table: pl.DataFrame
     notes: tuple[str, ...] = ()
+    given_split: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Row], notes: Sequence[str] = ()) -> Index:
-        return cls(pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA), tuple(notes))
+    def of(cls, rows: Iterable[Row], notes: Sequence[str] = (), given_split: Mapping[str, str] | None = None) -> Index:
+        table = pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA)
+        return cls(table, tuple(notes), dict(given_split or {}))
 
     @property
     def included(self) -> pl.DataFrame:
@@ -150,6 +155,8 @@ class Index:
         """The bytes of the Parquet file."""
         buffer = io.BytesIO()
         metadata = {VERSION_KEY: str(VERSION), NOTES_KEY: json.dumps(self.notes, ensure_ascii=False)}
+        if self.given_split:
+            metadata[GIVEN_KEY] = json.dumps(dict(self.given_split), ensure_ascii=False)
         self.table.write_parquet(buffer, metadata=metadata)
         return buffer.getvalue()
 
@@ -185,7 +192,8 @@ class Index:
             raise UnsupportedFormat(
                 f"{path} has the columns {', '.join(table.columns)}; an index has {', '.join(SCHEMA)}, in this order"
             )
-        return cls(table, tuple(json.loads(metadata.get(NOTES_KEY, "[]"))))
+        notes = tuple(json.loads(metadata.get(NOTES_KEY, "[]")))
+        return cls(table, notes, json.loads(metadata.get(GIVEN_KEY, "{}")))
 
 
 def _to_record(row: Row) -> dict[str, Any]:
@@ -199,7 +207,7 @@ def _to_record(row: Row) -> dict[str, Any]:
 
 
 def _from_record(record: dict[str, Any]) -> Row:
-    values = {field.name: record[field.name] for field in fields(Row)}
+    values = {column.name: record[column.name] for column in fields(Row)}
     values["images"] = tuple(Path(image) for image in record["images"])
     values["mask"] = None if record["mask"] is None else Path(record["mask"])
     values["contrasts"], values["shape"] = tuple(record["contrasts"]), tuple(record["shape"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import time
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from secondread.discreet import HIDDEN, without_places
 from secondread.errors import InputError, ResourceError, SecondreadError, UsageError, writing
 from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
@@ -19,6 +22,9 @@ from secondread.volume import Mask, Study
 
 LONGEST_STEM = 120
 """Bytes of a study's name that its files may carry."""
+
+KEY_NAME = "names.csv"
+"""Which file each hidden name stands for: the one file of an answer that is not to be passed on."""
 
 FLUSH_SECONDS = 5.0
 """``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
@@ -54,7 +60,7 @@ def read_all(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Outcome:
     """Read every scan into ``out``: ``findings.json``, ``errors.json`` if any failed, ``<study>_mask.nii.gz`` (or
-    ``.png``) and ``<study>.png``.
+    ``.png``) and ``<study>.png``; ``names.csv`` where names had to be hidden.
 
     Raises:
         UsageError: scans lie in ``out`` itself, where a picture or mask might be written over one of them.
@@ -63,6 +69,7 @@ def read_all(
     _keep_apart(scans, out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
+    _save_key(scans, out)
     outcome, taken, flushed = Outcome(), set[str](), time.monotonic()
     try:
         for done, scan in enumerate(scans):
@@ -78,7 +85,8 @@ def read_all(
             except ResourceError:
                 raise
             except (SecondreadError, OSError) as error:
-                outcome.errors.append({"study": scan.study, "error": str(error)})
+                said = without_places(str(error), scan.images, scan.study)
+                outcome.errors.append({"study": scan.study, "error": said})
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 _save(outcome, out)
                 flushed = time.monotonic()
@@ -87,6 +95,20 @@ def read_all(
     if progress:
         progress("reading", len(scans), len(scans))
     return outcome
+
+
+def _save_key(scans: Sequence[Scan], out: Path) -> None:
+    """Where names were hidden because they tell who the patient is: which file each stands for. It stays with the
+    scans."""
+    hidden = [scan for scan in scans if HIDDEN in scan.study]
+    if not hidden:
+        (out / KEY_NAME).unlink(missing_ok=True)  # of an earlier call
+        return
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("study", "file"))
+    table.writerows((scan.study, *map(str, scan.images)) for scan in hidden)
+    write_whole(out / KEY_NAME, text.getvalue().encode(errors="surrogateescape"))
 
 
 def _keep_apart(scans: Sequence[Scan], out: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.discreet import without_places
 from secondread.errors import (
     ChecksumError,
     DataError,
@@ -309,7 +310,7 @@ def _write_spec(place: Place, recipe: Recipe, results: Sequence[tuple[_Job, _Pac
         for number, (row, found) in enumerate(zip(job.rows, packed.found, strict=True)):
             reason = found if isinstance(found, str) else _contradiction(row, found)
             if reason is not None:
-                excluded.append((row.study, reason))
+                excluded.append((row.study, without_places(reason, row.images, row.study)))
             elif isinstance(found, Facts):
                 where = None if recipe.size is None else number
                 cases.append(Case(job.key, where, row.study, row.group, row.label, row.normal, row.split, found))

@@ -1,0 +1,80 @@
+"""A quick reader: a forest on thumbprints, seconds to train. No model worth using, but it shows what a split does.
+
+It sees each study as the thumbprint that the index holds (24 x 24 cells of grey per plane, see ``index.duplicates``),
+in extremely randomised trees (Geurts et al., Machine Learning 63, 2006). What it gains by having seen other studies of
+the same patient, or of the same site, any reader may gain; how much a given network gains only training it again
+tells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.evaluate.audit import class_of
+
+if TYPE_CHECKING:
+    from secondread.index import Row
+
+TREES = 100
+FOLDS = 5
+MAX_STUDIES = 3000
+"""At most about this many studies are looked at, whole units, drawn by seed."""
+
+
+def readable(rows: Sequence[Row]) -> list[Row]:
+    """Rows that the quick reader can learn from: with a class, and a thumbprint of the most frequent kind."""
+    known = [row for row in rows if not row.excluded and class_of(row) is not None and any(row.thumbprint)]
+    if not known:
+        return []
+    size = Counter(len(row.thumbprint) for row in known).most_common(1)[0][0]
+    return [row for row in known if len(row.thumbprint) == size]
+
+
+def features(rows: Sequence[Row]) -> NDArray[np.uint8]:
+    """Thumbprints (n, cells) of rows from :func:`readable`."""
+    return np.stack([np.frombuffer(row.thumbprint, np.uint8) for row in rows])
+
+
+def classes(rows: Sequence[Row]) -> NDArray[np.str_]:
+    """The class (n) of each row."""
+    return np.array([class_of(row) for row in rows], dtype=np.str_)
+
+
+def units(rows: Sequence[Row]) -> NDArray[np.int32]:
+    """The unit (n) of each row: what is tied by a common patient or by being a near-duplicate."""
+    from secondread.index.duplicates import components
+
+    pairs = []
+    for column in ("group", "cluster"):
+        first: dict[object, int] = {}
+        for at, row in enumerate(rows):
+            key = getattr(row, column)
+            if key != -1:
+                pairs.append((first.setdefault(key, at), at))
+    return components(len(rows), np.array(pairs, np.int64).reshape(-1, 2))
+
+
+def sampled(rows: Sequence[Row], seed: int) -> list[Row]:
+    """At most about MAX_STUDIES rows, all of a unit or none, in the order given."""
+    if len(rows) <= MAX_STUDIES:
+        return list(rows)
+    unit = units(rows)
+    order = np.random.default_rng(seed).permutation(int(unit.max()) + 1)
+    held = np.cumsum(np.bincount(unit)[order])
+    taken = np.isin(unit, order[: max(1, int(np.searchsorted(held, MAX_STUDIES)))])
+    return [row for row, take in zip(rows, taken, strict=True) if take]
+
+
+def answers(
+    table: NDArray[np.uint8], labels: NDArray[np.str_], learn: NDArray[np.intp], judge: NDArray[np.intp], seed: int
+) -> NDArray[np.str_]:
+    """The class that a reader trained on rows ``learn`` names for rows ``judge``."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    forest = ExtraTreesClassifier(TREES, random_state=seed, n_jobs=1).fit(table[learn], labels[learn])
+    return np.asarray(forest.predict(table[judge]), dtype=np.str_)
