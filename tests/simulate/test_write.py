@@ -37,7 +37,7 @@ def test_what_is_written_reads_back_with_its_labels(tmp_path: Path, coarse: Sett
 
 
 def test_labels_are_dealt_in_their_shares(tmp_path: Path) -> None:
-    settings = Settings(spacing=8.0, contrasts=("t1",), normal=0.5)
+    settings = Settings(spacing=8.0, contrasts=("t1",), normal=0.5, categories=("glioma", "meningioma"))
     rows = _rows(write_studies(tmp_path / "set", 8, 3, settings))
     counts = {label: sum(row["label"] == label for row in rows) for label in settings.labels}
     assert counts == {"normal": 4, "glioma": 2, "meningioma": 2}

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from secondread.errors import UsageError, writing
 from secondread.files import PARTIAL, write_whole
 from secondread.formats import write_mask, write_volume
-from secondread.simulate.anatomy import atlas
+from secondread.simulate.anatomy import atlas, places
 from secondread.simulate.draw import draw_scene
 from secondread.simulate.render import render
 from secondread.simulate.settings import NORMAL, Settings
@@ -86,6 +86,7 @@ def write_studies(
     _claim(out, names)
     # Loaded here, so that the first studies do not wait for each other.
     atlas(settings.spacing)
+    places()
     labels = _deal(n, seed, settings)
     seeds = np.random.SeedSequence([seed, 0]).generate_state(n, np.uint64)
     work = [
