@@ -37,7 +37,7 @@ def acquire(signal: Tensor, scenes: Sequence[Scene], bias: Tensor, kept: Tensor)
 def grouped(values: Tensor, thick: int) -> Tensor:
     """(..., k) -> (..., k // thick, thick): slices in groups; what is left over at the end is cut."""
     k = values.shape[-1] // thick
-    return values[..., : k * thick].unflatten(-1, (k, thick))
+    return values[..., : k * thick].reshape(*values.shape[:-1], k, thick)
 
 
 def _column(series: Sequence[Sequence[Series]], name: str, like: Tensor) -> Tensor:
