@@ -23,8 +23,8 @@ from secondread.simulate.draw import draw_sample
 from secondread.simulate.lesions import paint_lesions
 from secondread.simulate.scene import Scene
 from secondread.simulate.settings import NORMAL, BatchSettings
-from secondread.simulate.tissues import Canvas, paint_head
-from secondread.simulate.warp import warp_of
+from secondread.simulate.tissues import Body, Canvas, paint_head
+from secondread.simulate.warp import Warp, warp_of
 from secondread.volume.prepare import CLIP_Z, FOREGROUND_LEVEL
 
 _LOOKED_AT = 20_000
@@ -108,11 +108,21 @@ def render_signal(scenes: Sequence[Scene], device: torch.device | str = "cpu") -
     body = paint_head(canvas, [s.head for s in scenes], maps, warp, voxel)
     masks = torch.zeros(len(scenes), *shape, dtype=torch.uint8, device=device)
     paint_lesions(canvas, masks, scenes, warp.outer, body)
-    strip = [np.inf if s.skull else s.head.strip_mm for s in scenes]
-    cut = torch.tensor(strip, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1)
-    # A tumour that reaches out of the brain is left in by whoever cuts the skull away.
-    kept = (body.brain < cut + warp.uneven) | (masks > 0)
+    # A tumour that reaches out of the brain is left in.
+    kept = _kept(scenes, warp, body) | (masks > 0)
     return acquire(canvas.signal, scenes, warp.bias, kept), grouped(masks, thick).amax(-1)
+
+
+def _kept(scenes: Sequence[Scene], warp: Warp, body: Body) -> Tensor:
+    """(B, *N) bool: what is left by whoever cuts the skull away; everything where it is kept."""
+    strip = [np.inf if s.skull else s.head.strip_mm for s in scenes]
+    wet = [np.inf if s.skull else s.head.strip_fluid for s in scenes]
+    cut, fluid = (
+        torch.tensor(v, dtype=torch.float32, device=body.brain.device).reshape(-1, 1, 1, 1) for v in (strip, wet)
+    )
+    # Here and there the cut leaves a piece of what lies outside.
+    bulge = warp.uneven + 3 * (warp.mixed - 1.2).clamp_min(0)
+    return (body.brain < cut + bulge) & ((body.fluid < fluid) | (body.brain < -10))
 
 
 def normalise(signal: Tensor) -> Tensor:

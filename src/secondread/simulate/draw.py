@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondread.errors import UsageError
+from secondread.simulate.anatomy import section
 from secondread.simulate.disease import draw_lesions
 from secondread.simulate.looks import INDEX, KNOWN, LESIONS, looks_of, strange_looks
 from secondread.simulate.scene import PIVOT, Grid, Head, Lesion, Scene, Series, Triple
@@ -109,12 +110,13 @@ def _head(rng: np.random.Generator, difficulty: float) -> Head:
         asymmetry=rng.uniform(-0.06, 0.06),
         ventricles=rng.uniform(-0.05, 0.3),
         sulci=rng.uniform(-0.1, 0.16),
-        folds=rng.uniform(0.15, 0.45),
+        folds=rng.uniform(0.1, 0.35),
         texture=rng.uniform(0.0, 0.06),
-        rim_mm=rng.uniform(1.0, 4.0),
-        bone_mm=rng.uniform(5.0, 9.0),
+        rim_mm=rng.uniform(0.5, 3.0),
+        bone_mm=rng.uniform(4.0, 8.0),
         scalp_mm=rng.uniform(3.0, 9.0),
-        strip_mm=rng.uniform(-2.0, 3.5),
+        strip_mm=rng.uniform(-3.0, 2.5),
+        strip_fluid=rng.uniform(0.5, 1.5),
         spots=rng.uniform(0, 1) * (rng.random() < 0.6) * (0.3 + 0.7 * difficulty),
         caps=rng.uniform(0, 1),
         vessels=rng.uniform(0.3, 1.3),
@@ -150,11 +152,19 @@ def _window_on(
     axes, order = _PLANES[plane] if flat else ("LPS", (0, 1, 2))
     i, j, k = (*settings.shape, 1) if flat else settings.shape
     lesion = lesions[int(rng.integers(len(lesions)))]
-    reach = _HEAD_REACH if skull else _BRAIN_REACH
+    reach: tuple[tuple[float, float], ...] = _HEAD_REACH if skull else _BRAIN_REACH
     inside = rng.uniform([low + 8 for low, _ in _BRAIN_REACH], [high - 8 for _, high in _BRAIN_REACH]) + PIVOT
     near = np.array(lesion.centre) + rng.uniform(-0.4, 0.4, 3) * lesion.diameter_mm
     focus = near if rng.random() < 0.75 else inside
-    spacing = _spacing(rng, settings, order, reach, focus)
+    stretch = rng.uniform(0.96, 1.04, 3)
+    spacing = settings.spacing * rng.uniform(0.92, 1.08) * stretch
+    if settings.fill:
+        # What the slice shows decides where the picture is centred and how far it reaches.
+        shown = section(order[2], round(float(focus[order[2]]) / 3), skull)
+        sides = [shown[a][1] - shown[a][0] for a in order[:2]]
+        fit = max(side / n for side, n in zip(sides, settings.shape, strict=True))
+        spacing = max(0.4, fit) * rng.uniform(0.98, 1.2) * stretch
+        reach = tuple((a - p, b - p) for (a, b), p in zip(shown, PIVOT, strict=True))
     middle = np.empty(3)
     for world in range(3):
         grid_axis = order.index(world)
@@ -162,34 +172,13 @@ def _window_on(
         half = (i, j, k)[grid_axis] * spacing[grid_axis] / 2
         if flat and grid_axis == 2:
             middle[world] = focus[world]
-        elif 2 * half >= 0.9 * (high - low):
-            middle[world] = (low + high) / 2 + rng.uniform(-6, 6)
+        elif settings.fill or 2 * half >= 0.9 * (high - low):
+            middle[world] = (low + high) / 2 + rng.uniform(-5, 5)
         else:
             aside = focus[world] + rng.uniform(-0.6, 0.6) * half
             middle[world] = np.clip(aside, low + half - 8, high - half + 8)
-    tilt = rng.uniform(-12, 12, 3) if flat else rng.uniform(-8, 8, 3)
     centre = head.to_lps(_floats(middle))
-    return Grid((i, j, k), spacing, centre, axes, _floats(tilt))
-
-
-def _spacing(
-    rng: np.random.Generator,
-    settings: BatchSettings,
-    order: tuple[int, int, int],
-    reach: tuple[tuple[float, float], ...],
-    focus: np.ndarray,
-) -> Triple:
-    stretch = rng.uniform(0.95, 1.05, 3)
-    if not settings.fill:
-        return _floats(settings.spacing * rng.uniform(0.92, 1.08) * stretch)
-    # The further from the middle a slice runs, the smaller the head in it.
-    across = order[2]
-    low, high = reach[across]
-    off = (focus[across] - PIVOT[across] - (low + high) / 2) / ((high - low) / 2)
-    shrink = max(0.5, float(np.sqrt(max(0.0, 1 - off**2))))
-    sides = [reach[a][1] - reach[a][0] for a in order[:2]]
-    fit = max(side / n for side, n in zip(sides, settings.shape, strict=True)) * shrink
-    return _floats(fit * rng.uniform(0.98, 1.25) * stretch)
+    return Grid((i, j, k), _floats(spacing), centre, axes, _triple(rng, -8, 8))
 
 
 def _series(rng: np.random.Generator, settings: Settings, site: int, *, flat: bool = False) -> tuple[Series, ...]:
@@ -229,6 +218,9 @@ def _one_series(
 def _spread(rng: np.random.Generator) -> np.ndarray:
     """Factors on the looks, (T): lesions keep together, so that what is bright stays bright."""
     spread = rng.uniform(1 - _LOOK_SPREAD, 1 + _LOOK_SPREAD, len(INDEX)).astype(np.float32)
+    # Grey and white matter differ by about as much as they should, whatever the sequence's details.
+    spread[INDEX["gm"]] = spread[INDEX["wm"]] * rng.uniform(0.9, 1.07)
+    spread[INDEX["vessel"]] = rng.uniform(0.5, 2.0)
     first = INDEX[LESIONS[0]]
     spread[first:] = spread[INDEX["wm"]] * rng.uniform(0.9, 1.25) * rng.uniform(0.93, 1.07, len(LESIONS))
     return spread

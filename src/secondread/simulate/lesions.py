@@ -153,7 +153,7 @@ def _oedema(lesion: Lesion, ground: Ground, solid: Tensor, least: float) -> Tens
     barrier = (0.85 - ground.white).clamp_min(0) * (1.3 * reach + least)
     side = 1.0 if lesion.centre[0] > 0 else -1.0
     crossed = (-side * ground.places[0]).clamp_min(0)
-    wander = reach * (0.35 * ground.coarse[2] + 0.12 * ground.fine[2])
+    wander = reach * (0.35 * ground.coarse[2] + 0.05 * ground.fine[2])
     spread = reach - ground.ragged - barrier - crossed + wander
     # Its border is soft: water thins out over some millimetres.
     share = (spread / (0.25 * reach + ground.voxel) + 0.5).clamp(0, 1)
@@ -198,7 +198,8 @@ def _mm(ground: Ground) -> Tensor:
 
 
 def _cover(canvas: Canvas, lesion: Lesion, parts: Parts, ground: Ground) -> None:
-    grain = 1 + 0.10 * ground.fine[3] + 0.08 * ground.coarse[3]
+    even = 0.3 if lesion.kind in ("meningioma", "pituitary") else 1.0
+    grain = 1 + even * (0.06 * ground.fine[3] + 0.1 * ground.coarse[3])
     inner = "plaque" if lesion.kind == "ms" else "necrosis"
     layers = (("oedema", parts.oedema), (inner, parts.core), (parts.solid, parts.enhancing))
     for (name, share), tone in zip(layers, (lesion.tones[2], lesion.tones[0], lesion.tones[1]), strict=True):

@@ -79,6 +79,7 @@ class Head:
         texture: unevenness of each tissue, as a share of its signal.
         rim_mm, bone_mm, scalp_mm: thickness of the fluid over the brain, of the skull, of the scalp.
         strip_mm: without skull, how far beyond the brain's surface the cut runs.
+        strip_fluid: and how much fluid a voxel of the brain's outer parts may hold to be left in; above 1 any.
         spots: how much of the white matter is punctate bright spots below 3 mm, 0 to 1.
         caps: brightness of the rim round the ventricles, 0 to 1.
         vessels: how wide vessels are, in mm.
@@ -99,6 +100,7 @@ class Head:
     bone_mm: float
     scalp_mm: float
     strip_mm: float
+    strip_fluid: float
     spots: float
     caps: float
     vessels: float

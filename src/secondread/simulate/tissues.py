@@ -80,6 +80,11 @@ def paint_head(canvas: Canvas, heads: Sequence[Head], maps: Atlas, warp: Warp, v
     grey, white = _matter(maps, one, warp, fine, within)
     canvas.cover("gm", grey, gain)
     canvas.cover("wm", white, gain)
+    ventricle = shell["ventricle"]
+    caps = (1 - ventricle.clamp_min(0) / (2 + 4 * one["caps"])).clamp(0, 1) * (1 + 0.5 * warp.mixed).clamp(0, 1)
+    canvas.cover("plaque", white * caps * one["caps"] * 0.5)
+    plexus = ((warp.clutter[:, 0] - 0.9) * 2).clamp(0, 1) * ramp(-1 - ventricle, voxel)
+    canvas.cover("choroid", plexus * (within - grey).clamp(0, 1))
     fluid = within * (1 - grey)
     _paint_vessels(canvas, one, warp, shell["depth"], above, within, fluid, voxel)
     spots = ((fine[:, 3] - 3.4 + 1.4 * one["spots"]) * 2).clamp(0, 1) * white * (one["spots"] > 0.05)
@@ -117,22 +122,30 @@ def _matter(maps: Atlas, one: dict[str, Tensor], warp: Warp, fine: Tensor, withi
 def _paint_skull(
     canvas: Canvas, shell: dict[str, Tensor], one: dict[str, Tensor], warp: Warp, above: Tensor, voxel: Tensor
 ) -> None:
-    """Scalp, a simple face and neck, bone and dura. ``above`` (B, *N) is mm outside the dura."""
-    bone = one["bone_mm"] * (1 - 0.2 * warp.uneven)
+    """Scalp, face and neck, bone and dura. ``above`` (B, *N) is mm outside the dura."""
+    bone = one["bone_mm"] * (1 - 0.25 * warp.uneven)
     skin = torch.minimum(above - bone - one["scalp_mm"], shell["skin"] + 4 * warp.uneven)
     soft = ramp(-skin, voxel)
-    fat = (0.5 + 0.5 * warp.mixed + (6 + skin) / 5).clamp(0, 1) * ramp(-1.5 - skin, voxel)
-    # Deep below the skull only streaks of fat run between muscles.
-    fat = torch.where(skin < -one["scalp_mm"] - 3, (warp.mixed - 0.4).clamp(0, 1), fat)
+    streaks, boned, pores, threads = warp.clutter.unbind(1)
+    fat = (0.5 + 0.5 * warp.mixed + (6 + skin) / 5).clamp(0, 1) * ramp(-1.2 - skin, voxel)
+    # Deep below the skin streaks of fat run between muscles, round bones with marrow in them.
+    deep = ramp(-skin - one["scalp_mm"] - 2, voxel)
+    fat = torch.lerp(fat, ((0.45 - streaks.abs()) * 4).clamp(0, 1), deep)
     canvas.cover("muscle", soft)
     canvas.cover("fat", soft * fat)
-    hollow = ramp(-shell["hollow"] - 8 * warp.mixed.abs(), voxel)
-    canvas.signal.mul_((1 - hollow)[:, None])
+    canvas.cover("bone", ((boned - 0.35) * 4).clamp(0, 1) * deep)
+    canvas.cover("marrow", ((boned - 1.1) * 4).clamp(0, 1) * deep * 0.9)
+    canvas.cover("vessel", ((0.16 - torch.hypot(threads, streaks)) * 8).clamp(0, 1) * deep)
+    canvas.cover("fat", ramp(-shell["orbit"], voxel) * soft)
     canvas.cover("vitreous", ramp(-shell["eye"], voxel) * soft)
+    cavity = ramp(-shell["hollow"] - 3 * pores.clamp(-1, 2), voxel)
+    # Mucosa lines the air, and fills some of it.
+    canvas.cover("choroid", ramp(2 - shell["hollow"] - 3 * pores.clamp(-1, 2), voxel) * soft * 0.7)
+    canvas.signal.mul_((1 - cavity * (0.6 + 0.8 * pores).clamp(0.4, 1))[:, None])
     canvas.cover("bone", ramp(bone - above, voxel))
-    diploe = (1 - (above / bone - 0.5).abs() * 3).clamp(0, 1) * (0.6 + 0.3 * warp.mixed).clamp(0, 1)
+    diploe = (1 - (above / bone - 0.5).abs() * 3).clamp(0, 1) * (0.4 + 0.5 * warp.mixed).clamp(0, 1)
     canvas.cover("marrow", diploe)
-    canvas.cover("dura", ramp(1.2 - above, voxel))
+    canvas.cover("dura", ramp(0.8 - above, voxel) * (0.35 + 0.35 * warp.mixed).clamp(0, 0.8))
 
 
 def _paint_vessels(
@@ -147,7 +160,8 @@ def _paint_vessels(
 ) -> None:
     """Falx, sagittal sinus, and wandering vessels where there is fluid."""
     x, y, z = warp.outer.unbind(1)
-    canvas.cover("dura", ramp(0.6 - x.abs(), voxel) * within * ((z > 22) | (y > 40) | (y < -60)) * (z > -15))
+    falx = ramp(0.5 - x.abs(), voxel) * within * ((z > 22) | (y > 40) | (y < -60)) * (z > -15)
+    canvas.cover("dura", falx * (0.5 + 0.4 * warp.mixed).clamp(0, 0.9))
     sinus = ramp(3.5 - torch.hypot(x, depth - 0.5), voxel) * ((z > 0) | (y < -60))
     canvas.cover("vessel", sinus)
     # Where two smooth fields are both zero there is a curve: a vessel runs along it.

@@ -20,6 +20,7 @@ from secondread.simulate.scene import Bulge, Scene
 _LATTICE_MM = 4.0
 _GYRI_MM = 18.0
 _STRAND_MM = 26.0
+_CLUTTER_MM = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Warp:
         uneven: (B, *N) over some 40 mm; mixed: over some 18 mm.
         strands: (B, 2, *N), whose common zeros are curves; strand_mm: mm for their unit near there.
         shell: (B, len(SHELL), *N), as in ``Atlas``, at ``outer``.
+        clutter: (B, 4, *N) over some 12 mm.
         bias: (B, C, *N) over some 100 mm.
     """
 
@@ -41,6 +43,7 @@ class Warp:
     mixed: Tensor
     strands: Tensor
     shell: Tensor
+    clutter: Tensor
     bias: Tensor
     strand_mm: float = _STRAND_MM / 2.2
 
@@ -54,9 +57,9 @@ def warp_of(scenes: Sequence[Scene], maps: Atlas, device: torch.device) -> Warp:
     at = _lattice(torch.tensor(matrices, dtype=torch.float32, device=device), shape, coarse)
     heads = [s.head for s in scenes]
     rngs = [torch.Generator().manual_seed(h.seed) for h in heads]
-    bends = [Waves(rng, 3, 170.0, 55.0) for rng in rngs]
+    bends = [Waves(rng, 3, 180.0, 75.0) for rng in rngs]
     unevens = [Waves(rng, 1, 60.0, 30.0) for rng in rngs]
-    shift = torch.stack([torch.rand(2, 3, generator=rng) * SIDE for rng in rngs]).to(device)
+    shift = torch.stack([torch.rand(3, 3, generator=rng) * SIDE for rng in rngs]).to(device)
     biases = [Waves(torch.Generator().manual_seed(s.series[0].seed), contrasts, 220.0, 70.0) for s in scenes]
     bend_mm, gyri_mm, asymmetry = (
         torch.tensor([getattr(h, name) for h in heads], device=device).reshape(-1, 1, 1, 1)
@@ -69,18 +72,25 @@ def warp_of(scenes: Sequence[Scene], maps: Atlas, device: torch.device) -> Warp:
     bulges = [(h.ventricle_bulge(), *(x.bulge(h.size) for x in s.lesions)) for h, s in zip(heads, scenes, strict=True)]
     inner = outer + gyri_mm[:, None] * gyri[:, :3] + pushed(outer, bulges)
     strands = noise_at(outer, length * (_STRAND_MM / _GYRI_MM), shift[:, 1])[:, :2]
+    shell = maps.shell_at(outer)
+    # Ventricles are pushed with the brain.
+    shell[:, -1:] = maps.shell_at(inner)[:, -1:]
+    clutter = noise_at(outer, length * (_CLUTTER_MM / _GYRI_MM), shift[:, 2])
     smooth = [
         outer,
         inner,
         waves_at(unevens, at),
         gyri[:, FIELDS - 1 :],
         strands,
-        maps.shell_at(outer),
+        shell,
+        clutter,
         waves_at(biases, at),
     ]
     fine = upsample(torch.cat(smooth, dim=1), shape)
-    outer, inner, uneven, mixed, strands, shell, bias = fine.split([3, 3, 1, 1, 2, len(SHELL), contrasts], dim=1)
-    return Warp(outer, inner, uneven[:, 0], mixed[:, 0], strands, shell, bias)
+    outer, inner, uneven, mixed, strands, shell, clutter, bias = fine.split(
+        [3, 3, 1, 1, 2, len(SHELL), FIELDS, contrasts], dim=1
+    )
+    return Warp(outer, inner, uneven[:, 0], mixed[:, 0], strands, shell, clutter, bias)
 
 
 def _lattice(matrices: Tensor, shape: tuple[int, ...], coarse: tuple[int, ...]) -> Tensor:
