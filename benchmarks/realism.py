@@ -95,7 +95,8 @@ def prepared(pixels: Floats) -> Floats:
     """(SIDE, SIDE): as a picture that is read."""
     low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
     grey = (np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-    return prepare(Study("slice", {}, Picture(grey[..., None])), Recipe(("grey",), size=(SIDE, SIDE))).array[0]
+    study = Study("slice", {}, Picture(grey[..., None]))
+    return np.asarray(prepare(study, Recipe(("grey",), size=(SIDE, SIDE))).array[0])
 
 
 def describe(image: Floats) -> Floats:

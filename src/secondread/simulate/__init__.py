@@ -6,6 +6,7 @@ about head and scanner is drawn from other streams than the lesions, so that not
 
 from secondread.simulate.batch import Parameters, Samples, draw_batch, render_batch
 from secondread.simulate.draw import SITES, draw_scene
+from secondread.simulate.implant import Implants, ImplantSettings, draw_implants, implant
 from secondread.simulate.render import render, simulate_study
 from secondread.simulate.scene import Scene
 from secondread.simulate.settings import CATEGORIES, CONTRASTS, NORMAL, PLANES, BatchSettings, Settings
@@ -18,12 +19,16 @@ __all__ = [
     "PLANES",
     "SITES",
     "BatchSettings",
+    "ImplantSettings",
+    "Implants",
     "Parameters",
     "Samples",
     "Scene",
     "Settings",
     "draw_batch",
+    "draw_implants",
     "draw_scene",
+    "implant",
     "render",
     "render_batch",
     "simulate_study",

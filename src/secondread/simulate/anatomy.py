@@ -225,7 +225,7 @@ def _ventricle(depth: Floats) -> Floats:
     # Fluid deep in the brain is ventricle.
     fluid = (matter < 0.5) & (depth < -18)
     away = (distance_transform_edt(~fluid) - distance_transform_edt(fluid)) * _HULL_MM
-    return gaussian_filter(away - np.sign(away) * _HULL_MM / 2, 0.5).astype(np.float32)
+    return np.asarray(gaussian_filter(away - np.sign(away) * _HULL_MM / 2, 0.5), np.float32)
 
 
 def _face(shape: tuple[int, ...], origin: NDArray[np.float64]) -> list[Floats]:
@@ -263,7 +263,9 @@ def section(axis: int, step: int, skull: bool) -> tuple[tuple[float, float], ...
 def _inside(skull: bool) -> NDArray[np.bool_]:
     """Head or brain, on the grid of ``_depth``."""
     depth, origin = _depth()
-    return np.minimum(depth - 13, _face(depth.shape, origin)[0]) < 0 if skull else depth < 1
+    outside = np.minimum(depth - 13, _face(depth.shape, origin)[0]) if skull else depth - 1
+    inside: NDArray[np.bool_] = np.less(outside, 0)
+    return inside
 
 
 def _shrink(values: Floats, voxel: float) -> Floats:

@@ -69,7 +69,9 @@ def paint_lesions(canvas: Canvas, labels: Tensor, scenes: tuple[Scene, ...], out
             if where is not None:
                 ground = _ground(lesion, scene, b, where, outer, body)
                 parts = grow(lesion, ground)
-                _cover(canvas.box(b, where), lesion, parts, ground)
+                box = canvas.box(b, where)
+                for name, share, gain in layers(lesion, parts, ground):
+                    box.cover(name, share[None], gain[None])
                 write_labels(labels[(b, *where)], parts, ground)
 
 
@@ -92,30 +94,28 @@ def box_of(lesion: Lesion, scene: Scene) -> Box | None:
 def _ground(lesion: Lesion, scene: Scene, b: int, where: Box, outer: Tensor, body: Body) -> Ground:
     places = outer[(b, slice(None), *where)]
     voxel = float(np.prod(scene.grid.spacing)) ** (1 / 3)
-    radius = lesion.diameter_mm / 2 / scene.head.size
-    centre, axes = (torch.tensor(v, device=places.device).reshape(3, 1, 1, 1) for v in (lesion.centre, lesion.axes))
-    turn = torch.tensor(rotation(lesion.turn), dtype=torch.float32, device=places.device)
+    here = (b, *where)
+    fields = (body.white[here], body.fluid[here], body.above[here], body.within[here])
+    return ground_of(lesion, places, lesion.diameter_mm / 2 / scene.head.size, fields, voxel)
+
+
+def ground_of(
+    lesion: Lesion, places: Tensor, radius: float, fields: tuple[Tensor, Tensor, Tensor, Tensor], voxel: float
+) -> Ground:
+    """The ground of a lesion of ``radius`` mm. ``fields``: white, fluid, above and within, as in :class:`Ground`."""
+    device = places.device
+    centre, axes = (torch.tensor(v, device=device).reshape(3, 1, 1, 1) for v in (lesion.centre, lesion.axes))
+    turn = torch.tensor(rotation(lesion.turn), dtype=torch.float32, device=device)
     away = torch.einsum("rc,cijk->rijk", turn, places - centre) / axes
     rng = torch.Generator().manual_seed(lesion.seed)
-    shift = (torch.rand(1, 3, generator=rng) * SIDE).to(places.device)
-    length = torch.tensor([max(voxel, 0.9 * radius)], device=places.device)
+    shift = (torch.rand(1, 3, generator=rng) * SIDE).to(device)
+    length = torch.tensor([max(voxel, 0.9 * radius)], device=device)
     coarse = noise_at(places[None], length, shift)[0]
     fine = noise_at(places[None], (length * 0.35).clamp_min(voxel), shift + 11)[0]
     border = (coarse[0] + 0.4 * fine[0]).clamp(-2.5, 2.5)
     ragged = away.norm(dim=0) - radius + lesion.rough * radius * border
-    here = (b, *where)
-    return Ground(
-        places,
-        away,
-        ragged,
-        coarse,
-        fine,
-        body.white[here],
-        body.fluid[here],
-        body.above[here],
-        body.within[here],
-        voxel,
-    )
+    white, fluid, above, within = fields
+    return Ground(places, away, ragged, coarse, fine, white, fluid, above, within, voxel)
 
 
 def grow(lesion: Lesion, ground: Ground) -> Parts:
@@ -197,13 +197,17 @@ def _mm(ground: Ground) -> Tensor:
     return torch.tensor(ground.voxel, device=ground.ragged.device)
 
 
-def _cover(canvas: Canvas, lesion: Lesion, parts: Parts, ground: Ground) -> None:
+def layers(lesion: Lesion, parts: Parts, ground: Ground) -> list[tuple[str, Tensor, Tensor]]:
+    """(tissue, share of each voxel (X), its signal over its usual one (X)), in the order in which they are painted."""
     even = 0.3 if lesion.kind in ("meningioma", "pituitary") else 1.0
     grain = 1 + even * (0.06 * ground.fine[3] + 0.1 * ground.coarse[3])
     inner = "plaque" if lesion.kind == "ms" else "necrosis"
-    layers = (("oedema", parts.oedema), (inner, parts.core), (parts.solid, parts.enhancing))
-    for (name, share), tone in zip(layers, (lesion.tones[2], lesion.tones[0], lesion.tones[1]), strict=True):
-        canvas.cover(name, (share * lesion.opacity)[None], (grain * tone).clamp_min(0)[None])
+    named = (("oedema", parts.oedema), (inner, parts.core), (parts.solid, parts.enhancing))
+    tones = (lesion.tones[2], lesion.tones[0], lesion.tones[1])
+    return [
+        (name, share * lesion.opacity, (grain * tone).clamp_min(0))
+        for (name, share), tone in zip(named, tones, strict=True)
+    ]
 
 
 def write_labels(labels: Tensor, parts: Parts, ground: Ground) -> None:
