@@ -109,7 +109,7 @@ def _head(rng: np.random.Generator, difficulty: float) -> Head:
         gyri_mm=rng.uniform(0.8, 2.6),
         asymmetry=rng.uniform(-0.06, 0.06),
         ventricles=rng.uniform(-0.05, 0.3),
-        sulci=rng.uniform(-0.1, 0.16),
+        sulci=rng.uniform(-0.2, 0.14),
         folds=rng.uniform(0.1, 0.35),
         texture=rng.uniform(0.0, 0.06),
         rim_mm=rng.uniform(0.5, 3.0),

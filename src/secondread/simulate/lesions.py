@@ -132,7 +132,9 @@ def grow(lesion: Lesion, ground: Ground) -> Parts:
 def _glioma(lesion: Lesion, ground: Ground) -> Parts:
     """Necrotic core, enhancing ring, oedema that follows the white matter. Metastases, too."""
     radius = lesion.diameter_mm / 2
-    solid = ramp(-ground.ragged, _mm(ground)) * ground.within
+    # What does not enhance has no wall, either: it seeps into its surroundings.
+    seeping = 0.2 * radius * lesion.patchy if lesion.core >= 1 else 0.0
+    solid = ramp(-ground.ragged, _mm(ground) + seeping) * ground.within * (1 - 0.8 * ground.fluid)
     core = _core(lesion, ground, solid)
     return Parts(core, solid - core, _oedema(lesion, ground, solid, 0.3 * radius), "enhancing")
 

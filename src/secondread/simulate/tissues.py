@@ -136,7 +136,7 @@ def _paint_skull(
     canvas.cover("bone", ((boned - 0.35) * 4).clamp(0, 1) * deep)
     canvas.cover("marrow", ((boned - 1.1) * 4).clamp(0, 1) * deep * 0.9)
     canvas.cover("vessel", ((0.16 - torch.hypot(threads, streaks)) * 8).clamp(0, 1) * deep)
-    canvas.cover("fat", ramp(-shell["orbit"], voxel) * soft)
+    canvas.cover("fat", ramp(-shell["orbit"], voxel) * soft, 0.8 + 0.2 * streaks.clamp(-1, 1))
     canvas.cover("vitreous", ramp(-shell["eye"], voxel) * soft)
     cavity = ramp(-shell["hollow"] - 3 * pores.clamp(-1, 2), voxel)
     # Mucosa lines the air, and fills some of it.
@@ -162,7 +162,9 @@ def _paint_vessels(
     x, y, z = warp.outer.unbind(1)
     falx = ramp(0.5 - x.abs(), voxel) * within * ((z > 22) | (y > 40) | (y < -60)) * (z > -15)
     canvas.cover("dura", falx * (0.5 + 0.4 * warp.mixed).clamp(0, 0.9))
-    sinus = ramp(3.5 - torch.hypot(x, depth - 0.5), voxel) * ((z > 0) | (y < -60))
+    # The sagittal sinus widens on its way from the forehead to the back.
+    width = (1.2 + 2.0 * ((40 - y) / 100).clamp(0, 1)) * (1 + 0.3 * warp.mixed)
+    sinus = ramp(width - torch.hypot(x, depth - 0.5), voxel) * ((z > 0) | (y < -60))
     canvas.cover("vessel", sinus)
     # Where two smooth fields are both zero there is a curve: a vessel runs along it.
     tube = torch.hypot(*warp.strands.unbind(1)) * warp.strand_mm
