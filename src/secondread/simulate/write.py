@@ -90,7 +90,7 @@ def write_studies(
     places()
     labels = _deal(n, seed, settings)
     seeds = np.random.SeedSequence([seed, 0]).generate_state(n, np.uint64)
-    shown_ones = _choose(labels)
+    shown_ones = choose(labels)
     work = [
         _Job(name, int(one), label, i in shown_ones)
         for i, (name, one, label) in enumerate(zip(names, seeds, labels, strict=True))
@@ -147,7 +147,7 @@ def _deal(n: int, seed: int, settings: Settings) -> list[str]:
     return [labels[i] for i in order]
 
 
-def _choose(labels: list[str]) -> set[int]:
+def choose(labels: list[str]) -> set[int]:
     """Which studies the contact sheet shows: as many of each label as there is room for, the first ones."""
     places = {label: [i for i, one in enumerate(labels) if one == label] for label in sorted(set(labels))}
     rounds = [i for row in zip_longest(*places.values()) for i in row if i is not None]
