@@ -33,7 +33,13 @@ def run_demo(out: Path, *, studies: int, minutes: float, progress: Progress | No
         the path of the report, which is also the last line said.
     """
     check_overrides({"minutes": minutes})
-    settings = Settings(spacing=3.0, contrasts=("t1c", "flair"), diameters=(24.0, 55.0), faintest=1.0)
+    settings = Settings(
+        spacing=3.0,
+        contrasts=("t1c", "flair"),
+        categories=("glioma", "meningioma"),
+        diameters=(24.0, 55.0),
+        faintest=1.0,
+    )
     say(f"1/5 simulating {studies} studies in {out / 'scans'}: half of them normal, half with lesions")
     labels = _simulated(out / "scans", studies, TRAINING_SEED, settings, progress)
     say("2/5 indexing")

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondread.simulate import NORMAL, SITES, Settings, draw_scene, render
+from secondread.simulate import CATEGORIES, NORMAL, SITES, Settings, draw_scene, render
 from secondread.simulate.scene import Bulge, Grid, rotation
+from secondread.simulate.warp import pushed
 
 
-@pytest.mark.parametrize("category", ["glioma", "meningioma"])
+@pytest.mark.parametrize("category", CATEGORIES)
 def test_head_grid_and_scanner_are_the_same_with_and_without_lesion(coarse: Settings, category: str) -> None:
     for seed in range(20):
         sick, well = draw_scene(seed, coarse, category), draw_scene(seed, coarse, NORMAL)
@@ -50,7 +52,7 @@ def test_lesions_keep_to_the_settings() -> None:
     for seed in range(20):
         scene = draw_scene(seed, chosen)
         assert len(scene.lesions) == 2
-        assert all(12 <= lesion.diameter_mm <= 14 and lesion.category == "glioma" for lesion in scene.lesions)
+        assert all(12 <= lesion.diameter_mm <= 14 and lesion.kind == "glioma" for lesion in scene.lesions)
 
 
 @settings(deadline=None)
@@ -58,29 +60,41 @@ def test_lesions_keep_to_the_settings() -> None:
     st.tuples(*[st.integers(4, 40)] * 3),
     st.floats(0.5, 6),
     st.tuples(*[st.floats(-5, 5)] * 3),
-    st.tuples(*[st.booleans()] * 3),
+    st.sampled_from(["LPS", "RAS", "LAS"]),
 )
 def test_thick_slices_lie_where_their_thin_ones_did(
-    shape: tuple[int, int, int], spacing: float, tilt: tuple[float, float, float], flips: tuple[bool, bool, bool]
+    shape: tuple[int, int, int], spacing: float, tilt: tuple[float, float, float], axes: str
 ) -> None:
-    grid = Grid(shape, spacing, (3.0, -20.0, 11.0), tilt, flips, thick=2)
+    grid = Grid(shape, (spacing,) * 3, (3.0, -20.0, 11.0), axes, tilt, thick=2)
     thin, thick = grid.geometry(), grid.final_geometry()
     middle = (np.array(shape) - 1) / 2
     np.testing.assert_allclose(thin.to_mm(middle), grid.centre, atol=1e-9)
     np.testing.assert_allclose(thick.to_mm((1, 2, 1)), (thin.to_mm((1, 2, 2)) + thin.to_mm((1, 2, 3))) / 2, atol=1e-9)
     np.testing.assert_allclose(thick.spacing, (spacing, spacing, 2 * spacing))
-    assert thin.canonical_axes() == ((0, 1, 2), flips)
+    assert thin.canonical_axes() == ((0, 1, 2), tuple(a != b for a, b in zip(axes, "LPS", strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("axes", "row", "column"),
+    [("PLS", (0, 1, 0), (1, 0, 0)), ("ILP", (0, 0, -1), (1, 0, 0)), ("IPL", (0, 0, -1), (0, 1, 0))],
+)
+def test_rows_and_columns_of_a_plane_run_as_named(
+    axes: str, row: tuple[int, int, int], column: tuple[int, int, int]
+) -> None:
+    affine = Grid((20, 30, 1), (2.0, 1.0, 5.0), (0.0, 0.0, 0.0), axes).geometry().affine
+    np.testing.assert_allclose(affine[:3, 0], np.multiply(row, 2.0), atol=1e-9)
+    np.testing.assert_allclose(affine[:3, 1], column, atol=1e-9)
 
 
 def test_a_bulge_pushes_away_from_its_centre_without_folding() -> None:
-    along = np.linspace(-60, 60, 400, dtype=np.float32)
-    at = np.zeros((3, 400, 1, 1), np.float32)
-    at[0, :, 0, 0] = along
-    source = at + Bulge((0.0, 0.0, 0.0), (15.0, 15.0, 15.0), 0.4).shift(at)
-    assert (np.diff(source[0, :, 0, 0]) > 0).all()
-    beside = np.abs(along) > 1
-    assert (np.abs(source[0, beside, 0, 0]) <= np.abs(along[beside])).all()
-    np.testing.assert_allclose(source[0, [0, -1], 0, 0], along[[0, -1]], atol=0.05)
+    at = torch.zeros(1, 3, 400, 1, 1)
+    along = torch.linspace(-60, 60, 400)
+    at[0, 0, :, 0, 0] = along
+    source = (at + pushed(at, [[Bulge((0.0, 0.0, 0.0), (15.0, 15.0, 15.0), 0.4)]]))[0, 0, :, 0, 0]
+    assert (source.diff() > 0).all()
+    beside = along.abs() > 1
+    assert (source.abs() <= along.abs())[beside].all()
+    torch.testing.assert_close(source[[0, -1]], along[[0, -1]], atol=0.05, rtol=0)
 
 
 def test_a_rotation_is_one() -> None:

@@ -30,6 +30,7 @@ from secondread.simulate import Settings, draw_scene
         ("faintest", 0.0),
         ("skull", 2.0),
         ("thick", math.inf),
+        ("difficulty", -0.1),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(name: str, value: Any) -> None:
@@ -48,7 +49,7 @@ def test_skull_may_be_yes_or_no() -> None:
 
 
 def test_an_unknown_label_and_a_negative_seed_are_refused(coarse: Settings) -> None:
-    with pytest.raises(UsageError, match="normal, glioma, meningioma, not stroke"):
+    with pytest.raises(UsageError, match="normal, glioma, meningioma, pituitary, metastasis, ms, not stroke"):
         draw_scene(1, coarse, "stroke")
     with pytest.raises(UsageError, match="-1"):
         draw_scene(-1, coarse)

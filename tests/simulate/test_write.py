@@ -10,6 +10,7 @@ from PIL import Image
 from secondread.errors import ResourceError, UsageError
 from secondread.formats import read_mask, read_volume
 from secondread.simulate import NORMAL, Settings, write_studies
+from secondread.simulate.write import choose
 
 
 def _rows(labels: Path) -> list[dict[str, str]]:
@@ -37,7 +38,7 @@ def test_what_is_written_reads_back_with_its_labels(tmp_path: Path, coarse: Sett
 
 
 def test_labels_are_dealt_in_their_shares(tmp_path: Path) -> None:
-    settings = Settings(spacing=8.0, contrasts=("t1",), normal=0.5)
+    settings = Settings(spacing=8.0, contrasts=("t1",), normal=0.5, categories=("glioma", "meningioma"))
     rows = _rows(write_studies(tmp_path / "set", 8, 3, settings))
     counts = {label: sum(row["label"] == label for row in rows) for label in settings.labels}
     assert counts == {"normal": 4, "glioma": 2, "meningioma": 2}
@@ -62,6 +63,15 @@ def test_the_contact_sheet_shows_heads_and_outlines(tmp_path: Path) -> None:
     assert pixels.shape[2] == 3
     assert pixels.std() > 30
     assert (np.ptp(pixels, axis=2) > 60).sum() > 100
+
+
+def test_the_contact_sheet_has_room_for_every_kind(tmp_path: Path) -> None:
+    kinds = Settings().labels
+    shown = choose(["normal"] * 30 + list(kinds) * 3)
+    assert len(shown) == 12
+    counts = [sum((i % 6 == n and i >= 30) or (n == 0 and i < 30) for i in shown) for n in range(len(kinds))]
+    assert counts == [2] * len(kinds)
+    assert choose(["glioma", "normal"]) == {0, 1}
 
 
 def test_an_interrupted_call_leaves_no_table_and_can_be_repeated(

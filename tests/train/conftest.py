@@ -41,5 +41,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 @pytest.fixture(scope="session")
 def volumes(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    settings = Settings(spacing=6.0, contrasts=("t1", "flair"), diameters=(25.0, 50.0), faintest=0.9)
+    settings = Settings(
+        spacing=6.0,
+        contrasts=("t1", "flair"),
+        diameters=(25.0, 50.0),
+        faintest=0.9,
+        categories=("glioma", "meningioma"),
+    )
     return build_index([write_studies(tmp_path_factory.mktemp("volumes") / "sim", 14, 3, settings)])

@@ -118,12 +118,17 @@ def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[R
 
 
 def require_learnable(index: Index) -> None:
-    """Raise DataError where nothing can be learned: no study to train on, or one class only and no mask."""
+    """Raise DataError where nothing can be learned: no study to train on, or one class only and no mask.
+
+    Normal scans alone will do: lesions are implanted into them.
+    """
     train = index.rows("train")
     if not train:
         raise DataError("no study is in train: the data name only other splits; add some, or give a split column")
     labels = sorted({row.label for row in train if row.label is not None})
     if len(labels) > 1 or any(row.mask is not None for row in train):
+        return
+    if labels and all(row.normal for row in train):
         return
     seen = f"all {len(train)} are {labels[0]!r}" if labels else f"none of the {len(train)} has a label"
     raise DataError(

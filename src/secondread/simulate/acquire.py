@@ -1,90 +1,110 @@
-"""A head becomes a series: signal of its tissues, and everything a scanner adds. Shape legend: N the scan's grid."""
+"""A head becomes a scan: everything that a scanner adds. Shape legend: B samples; C contrasts; N the grid (i, j, k)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from secondread.simulate.anatomy import TISSUES
-from secondread.simulate.fields import Floats, smooth_noise
-from secondread.simulate.scene import Grid, Series
-
-_BIAS_LENGTH_MM = 75.0
-_MAX_STORED = 32000
-
-# Signal by tissue, white matter in T1 at 0.8, from the order of brightness that radiology textbooks give. Vessels are
-# dark where blood flows out of the slice, and bright with contrast agent.
-LOOKS: dict[str, dict[str, float]] = {
-    "t1": {
-        "csf": 0.20, "gm": 0.56, "wm": 0.80, "bone": 0.06, "marrow": 0.45, "fat": 1.10, "muscle": 0.45,
-        "vitreous": 0.20, "vessel": 0.45, "dura": 0.30, "necrosis": 0.30, "oedema": 0.50, "enhancing": 0.48,
-        "meningioma": 0.56,
-    },
-    "t1c": {
-        "csf": 0.20, "gm": 0.58, "wm": 0.80, "bone": 0.06, "marrow": 0.48, "fat": 1.10, "muscle": 0.50,
-        "vitreous": 0.20, "vessel": 1.25, "dura": 0.70, "necrosis": 0.32, "oedema": 0.54, "enhancing": 1.25,
-        "meningioma": 1.20,
-    },
-    "t2": {
-        "csf": 1.10, "gm": 0.66, "wm": 0.46, "bone": 0.06, "marrow": 0.35, "fat": 0.60, "muscle": 0.28,
-        "vitreous": 1.10, "vessel": 0.12, "dura": 0.20, "necrosis": 1.00, "oedema": 0.92, "enhancing": 0.74,
-        "meningioma": 0.70,
-    },
-    "flair": {
-        "csf": 0.14, "gm": 0.60, "wm": 0.50, "bone": 0.06, "marrow": 0.35, "fat": 0.65, "muscle": 0.30,
-        "vitreous": 0.14, "vessel": 0.20, "dura": 0.30, "necrosis": 0.72, "oedema": 1.05, "enhancing": 0.92,
-        "meningioma": 0.72,
-    },
-    "pd": {
-        "csf": 0.88, "gm": 0.82, "wm": 0.66, "bone": 0.06, "marrow": 0.45, "fat": 0.75, "muscle": 0.42,
-        "vitreous": 0.88, "vessel": 0.20, "dura": 0.40, "necrosis": 0.95, "oedema": 0.95, "enhancing": 0.88,
-        "meningioma": 0.88,
-    },
-}  # fmt: skip
+from secondread.simulate.scene import Scene, Series
 
 
-def looks_of(contrast: str) -> Floats:
-    """Mean signal of each tissue, (T) float32."""
-    return np.array([LOOKS[contrast][name] for name in TISSUES], np.float32)
+def acquire(signal: Tensor, scenes: Sequence[Scene], bias: Tensor, kept: Tensor) -> Tensor:
+    """Signal (B, C, *N) of ideal heads as a scanner shows it, slices thickened; (B, C, i, j, k // thick).
+
+    Args:
+        bias: (B, C, *N) standard normal fields.
+        kept: (B, *N) bool: what a cut round the brain leaves; all where the skull is kept.
+    """
+    series = [scene.series for scene in scenes]
+    signal = signal.clamp_min(0) ** _column(series, "gamma", signal)
+    signal = signal * torch.exp(_column(series, "bias", signal) * bias)
+    signal = _blurred(signal, _column(series, "blur", signal))
+    signal = _with_ghosts(signal, series)
+    _cut(signal, scenes)
+    thick = scenes[0].grid.thick
+    if thick > 1:
+        signal = grouped(signal, thick).mean(dim=-1)
+        kept = grouped(kept, thick).any(dim=-1)
+    signal = _with_noise(signal, series)
+    signal = _coarsened(signal, series)
+    signal *= kept[:, None]
+    return signal
 
 
-def acquire(weights: Floats, grid: Grid, series: Series) -> NDArray[np.int16]:
-    """Voxels of one series, (i, j, k of the finished grid) int16, from ``weights`` (T, N)."""
-    rng = np.random.default_rng(series.seed)
-    signal = np.tensordot(np.array(series.looks, np.float32), weights, axes=1)
-    signal = np.maximum(signal, 0) ** np.float32(series.gamma)
-    signal *= np.exp(np.float32(series.bias) * smooth_noise(rng, grid.shape, grid.spacing, _BIAS_LENGTH_MM))
-    if series.blur:
-        signal = _blurred(signal, series.blur)
-    if series.ghost:
-        half = grid.shape[series.ghost_axis] // 2
-        signal += np.float32(series.ghost) * np.roll(signal, half, axis=series.ghost_axis)
-    if series.spike:
-        turns = [np.linspace(0, 2 * np.pi * c, n) for c, n in zip(series.spike_cycles, grid.shape[:2], strict=True)]
-        signal += np.float32(series.spike) * np.cos(np.add.outer(*turns)).astype(np.float32)[:, :, None]
-    if grid.thick > 1:
-        signal = thicken(signal, grid.thick).mean(axis=3, dtype=np.float32)
-    # A magnitude image: noise in both channels of the receiver (Gudbjartsson and Patz, Magn Reson Med 1995).
-    real = rng.standard_normal(signal.shape, dtype=np.float32) * np.float32(series.noise) + signal
-    imaginary = rng.standard_normal(signal.shape, dtype=np.float32) * np.float32(series.noise)
-    stored = np.sqrt(real**2 + imaginary**2) * np.float32(series.scale)
-    return np.asarray(np.clip(np.rint(stored), 0, _MAX_STORED), np.int16)
+def grouped(values: Tensor, thick: int) -> Tensor:
+    """(..., k) -> (..., k // thick, thick): slices in groups; what is left over at the end is cut."""
+    k = values.shape[-1] // thick
+    return values[..., : k * thick].reshape(*values.shape[:-1], k, thick)
 
 
-def thicken(values: NDArray[Any], thick: int) -> NDArray[Any]:
-    """(i, j, k) -> (i, j, k // thick, thick): slices in groups; what is left over at the end is cut."""
-    i, j, k = values.shape
-    return values[:, :, : k // thick * thick].reshape(i, j, k // thick, thick)
+def _column(series: Sequence[Sequence[Series]], name: str, like: Tensor) -> Tensor:
+    """(B, C, 1, 1, 1): one number of each series."""
+    values = [[getattr(one, name) for one in row] for row in series]
+    return torch.tensor(values, dtype=torch.float32, device=like.device).reshape(*like.shape[:2], 1, 1, 1)
 
 
-def _blurred(signal: Floats, sigma: float) -> Floats:
-    from scipy.ndimage import correlate1d
-
+def _blurred(signal: Tensor, sigma: Tensor) -> Tensor:
     # Three taps with the variance of the Gaussian: exact enough below one voxel, and a fifth of its cost.
     side = sigma**2 / 2
-    taps = np.array([side, 1 - 2 * side, side], np.float32)
-    for axis in range(3):
-        signal = correlate1d(signal, taps, axis=axis, mode="nearest", output=np.float32)
+    for axis in range(2, 5):
+        n = signal.shape[axis]
+        if n > 1:
+            before = torch.cat([signal.narrow(axis, 0, 1), signal.narrow(axis, 0, n - 1)], dim=axis)
+            after = torch.cat([signal.narrow(axis, 1, n - 1), signal.narrow(axis, n - 1, 1)], dim=axis)
+            signal = signal * (1 - 2 * side) + side * (before + after)
+    return signal
+
+
+def _with_ghosts(signal: Tensor, series: Sequence[Sequence[Series]]) -> Tensor:
+    out = signal.clone()
+    for b, row in enumerate(series):
+        for c, one in enumerate(row):
+            if one.ghost:
+                half = signal.shape[2 + one.ghost_axis] // 2
+                out[b, c] += one.ghost * signal[b, c].roll(half, dims=one.ghost_axis)
+            if one.spike:
+                i, j = (
+                    torch.linspace(0, 2 * torch.pi * turns, n, device=signal.device)
+                    for turns, n in zip(one.spike_cycles, signal.shape[2:4], strict=True)
+                )
+                out[b, c] += one.spike * torch.cos(i[:, None] + j[None, :])[..., None]
+    return out
+
+
+def _cut(signal: Tensor, scenes: Sequence[Scene]) -> None:
+    """Black beyond each scene's window, in place."""
+    for b, scene in enumerate(scenes):
+        for axis, share in enumerate(scene.window):
+            n = signal.shape[2 + axis]
+            edge = round(n * (1 - share) / 2)
+            if edge:
+                signal[b].narrow(1 + axis, 0, edge).zero_()
+                signal[b].narrow(1 + axis, n - edge, edge).zero_()
+
+
+def _with_noise(signal: Tensor, series: Sequence[Sequence[Series]]) -> Tensor:
+    # A magnitude image: noise in both channels of the receiver (Gudbjartsson and Patz, Magn Reson Med 1995).
+    out = torch.empty_like(signal)
+    for b, row in enumerate(series):
+        for c, one in enumerate(row):
+            rng = torch.Generator(signal.device).manual_seed(one.seed)
+            noise = torch.randn(2, *signal.shape[2:], generator=rng, device=signal.device) * one.noise
+            out[b, c] = torch.hypot(signal[b, c] + noise[0], noise[1])
+    return out
+
+
+def _coarsened(signal: Tensor, series: Sequence[Sequence[Series]]) -> Tensor:
+    """Series acquired in slices thicker than the voxels that they were later resampled to."""
+    for b, row in enumerate(series):
+        for c, one in enumerate(row):
+            n = signal.shape[2 + one.coarse_axis]
+            if one.coarse > 1 and n > 2 * one.coarse:
+                lines = signal[b, c].movedim(one.coarse_axis, -1)
+                flat = lines.reshape(1, -1, n)
+                few = functional.interpolate(flat, max(2, round(n / one.coarse)), mode="area")
+                fine = functional.interpolate(few, n, mode="linear", align_corners=False)
+                signal[b, c] = fine.reshape(lines.shape).movedim(-1, one.coarse_axis)
     return signal

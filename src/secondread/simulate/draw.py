@@ -6,63 +6,120 @@ scanner whether or not it has a lesion.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from secondread.errors import UsageError
-from secondread.simulate.acquire import looks_of
-from secondread.simulate.anatomy import INDEX, atlas
+from secondread.simulate.anatomy import section
+from secondread.simulate.disease import draw_lesions
+from secondread.simulate.looks import INDEX, KNOWN, LESIONS, looks_of, strange_looks
 from secondread.simulate.scene import PIVOT, Grid, Head, Lesion, Scene, Series, Triple
-from secondread.simulate.settings import NORMAL, Settings
+from secondread.simulate.settings import NORMAL, BatchSettings, Settings
 
 SITES = ("scanner-a", "scanner-b")
 
-_LOOK_SPREAD = 0.15
-_LOOK_RANGE_TRIES = 20
+_LOOK_SPREAD = 0.18
+_STRANGE = 0.3
+"""Share of scans of the contrast ``any`` that look like none of the others."""
+
+# Reach of head and neck, and of the brain, from PIVOT along x, y, z (MNI mm, low and high).
+_HEAD_REACH = ((-80.0, 80.0), (-95.0, 105.0), (-95.0, 85.0))
+_BRAIN_REACH = ((-68.0, 68.0), (-86.0, 88.0), (-62.0, 68.0))
+# Each plane of pictures: where row, column and slice go, and the axes of the patient that they are.
+_PLANES = {"axial": ("PLS", (1, 0, 2)), "coronal": ("ILP", (2, 0, 1)), "sagittal": ("IPL", (2, 1, 0))}
+
+
+@dataclass(frozen=True)
+class _Streams:
+    choice: np.random.Generator
+    body: np.random.Generator
+    disease: np.random.Generator
+    scanner: np.random.Generator
 
 
 def draw_scene(seed: int, settings: Settings, label: str | None = None) -> Scene:
-    """The scene of ``seed``. ``label`` fixes what is otherwise drawn: NORMAL or one of the settings' categories.
+    """The scene of a whole study. ``label`` fixes what is otherwise drawn: NORMAL or one of the settings' categories.
 
     Raises:
         UsageError: a negative seed, an unknown label.
     """
-    if seed < 0:
-        raise UsageError(f"a seed is 0 or more, got {seed}")
-    if label is not None and label not in settings.labels:
-        raise UsageError(f"simulated scans are labelled {', '.join(settings.labels)}, not {label}")
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
-    choice, body, disease, scanner = streams
-    if label is None:
-        label = NORMAL if choice.random() < settings.normal else str(choice.choice(settings.categories))
-    site = int(scanner.integers(len(SITES)))
-    skull = bool(scanner.random() < settings.skull)
+    streams = _streams(seed)
+    label = _label(streams.choice, settings, label)
+    site = int(streams.scanner.integers(len(SITES)))
+    skull = bool(streams.scanner.random() < settings.skull)
     return Scene(
         label=label,
         site=SITES[site],
-        grid=_grid(scanner, settings, site),
-        head=_head(body),
+        grid=_grid(streams.scanner, settings, site),
+        head=_head(streams.body, settings.difficulty),
         skull=skull,
-        lesions=() if label == NORMAL else _lesions(disease, settings, label),
-        series=_series(scanner, settings, site),
+        window=(1.0, 1.0),
+        lesions=() if label == NORMAL else draw_lesions(streams.disease, settings, label),
+        series=_series(streams.scanner, settings, site),
     )
 
 
-def _head(rng: np.random.Generator) -> Head:
+def draw_sample(seed: int, settings: BatchSettings, label: str | None = None) -> Scene:
+    """The scene of one sample. Raises as :func:`draw_scene` does."""
+    streams = _streams(seed)
+    label = _label(streams.choice, settings, label)
+    site = int(streams.scanner.integers(len(SITES)))
+    skull = bool(streams.scanner.random() < settings.skull)
+    head = _head(streams.body, settings.difficulty)
+    # Drawn for normal samples, too, and then left out: where a sample looks must not tell whether there is something.
+    kind = label if label != NORMAL else str(streams.choice.choice(settings.categories))
+    lesions = draw_lesions(streams.disease, settings, kind)
+    grid = _window_on(streams.scanner, settings, head, skull, lesions)
+    cut = streams.scanner.random(2) < 0.08 * skull
+    window = np.where(cut, streams.scanner.uniform(0.72, 0.98, 2), 1.0)
+    return Scene(
+        label=label,
+        site=SITES[site],
+        grid=grid,
+        head=head,
+        skull=skull,
+        window=(float(window[0]), float(window[1])),
+        lesions=() if label == NORMAL else lesions,
+        series=_series(streams.scanner, settings, site, flat=len(settings.shape) == 2),
+    )
+
+
+def _streams(seed: int) -> _Streams:
+    if seed < 0:
+        raise UsageError(f"a seed is 0 or more, got {seed}")
+    return _Streams(*(np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)))
+
+
+def _label(rng: np.random.Generator, settings: Settings, label: str | None) -> str:
+    if label is not None and label not in settings.labels:
+        raise UsageError(f"simulated scans are labelled {', '.join(settings.labels)}, not {label}")
+    if label is None:
+        label = NORMAL if rng.random() < settings.normal else str(rng.choice(settings.categories))
+    return label
+
+
+def _head(rng: np.random.Generator, difficulty: float) -> Head:
     return Head(
         seed=_seed(rng),
-        turn=_triple(rng, -7, 7),
-        scale=_triple(rng, 0.93, 1.06),
-        shear=_triple(rng, -0.04, 0.04),
+        turn=_triple(rng, -8, 8),
+        scale=_triple(rng, 0.92, 1.07),
+        shear=_triple(rng, -0.05, 0.05),
         bend_mm=rng.uniform(1.5, 3.5),
+        gyri_mm=rng.uniform(0.8, 2.6),
         asymmetry=rng.uniform(-0.06, 0.06),
-        ventricles=rng.uniform(-0.05, 0.25),
-        sulci=rng.uniform(-0.08, 0.12),
-        folds=rng.uniform(0.15, 0.4),
-        rim_mm=rng.uniform(1.0, 3.5),
-        bone_mm=rng.uniform(5.0, 9.0),
-        scalp_mm=rng.uniform(5.0, 9.0),
-        spots=int(rng.integers(3, 19)),
-        vessels=int(rng.integers(8, 26)),
+        ventricles=rng.uniform(-0.05, 0.3),
+        sulci=rng.uniform(-0.2, 0.14),
+        folds=rng.uniform(0.1, 0.35),
+        texture=rng.uniform(0.0, 0.06),
+        rim_mm=rng.uniform(0.5, 3.0),
+        bone_mm=rng.uniform(4.0, 8.0),
+        scalp_mm=rng.uniform(3.0, 9.0),
+        strip_mm=rng.uniform(-3.0, 2.5),
+        strip_fluid=rng.uniform(0.5, 1.5),
+        spots=rng.uniform(0, 1) * (rng.random() < 0.6) * (0.3 + 0.7 * difficulty),
+        caps=rng.uniform(0, 1),
+        vessels=rng.uniform(0.3, 1.3),
     )
 
 
@@ -77,88 +134,96 @@ def _grid(rng: np.random.Generator, settings: Settings, site: int) -> Grid:
     )
     return Grid(
         shape=(shape[0], shape[1], shape[2]),
-        spacing=settings.spacing,
+        spacing=(settings.spacing,) * 3,
         centre=(float(head[0]) - PIVOT[0], float(head[1]) - PIVOT[1], top - extent[2] / 2),
         tilt=_triple(rng, -5, 5),
         # One scanner stores as most NIfTI do (towards right and front), the other as most DICOM do.
-        flips=(True, True, False) if site == 0 else (False, False, False),
+        axes="RAS" if site == 0 else "LPS",
         thick=thick,
     )
 
 
-def _lesions(rng: np.random.Generator, settings: Settings, category: str) -> tuple[Lesion, ...]:
-    wanted = int(rng.integers(settings.count[0], settings.count[1] + 1))
-    lesions: list[Lesion] = []
-    for _ in range(wanted * 10):
-        if len(lesions) == wanted:
-            break
-        new = _lesion(rng, settings, category)
-        if all(_apart(new, old) for old in lesions):
-            lesions.append(new)
-    return tuple(lesions)
+def _window_on(
+    rng: np.random.Generator, settings: BatchSettings, head: Head, skull: bool, lesions: tuple[Lesion, ...]
+) -> Grid:
+    """A picture or a patch, as often as not with a lesion of ``lesions`` in it, wherever that may be."""
+    flat = len(settings.shape) == 2
+    plane = str(rng.choice(settings.planes)) if flat else ""
+    axes, order = _PLANES[plane] if flat else ("LPS", (0, 1, 2))
+    i, j, k = (*settings.shape, 1) if flat else settings.shape
+    lesion = lesions[int(rng.integers(len(lesions)))]
+    reach: tuple[tuple[float, float], ...] = _HEAD_REACH if skull else _BRAIN_REACH
+    inside = rng.uniform([low + 8 for low, _ in _BRAIN_REACH], [high - 8 for _, high in _BRAIN_REACH]) + PIVOT
+    near = np.array(lesion.centre) + rng.uniform(-0.4, 0.4, 3) * lesion.diameter_mm
+    focus = near if rng.random() < 0.75 else inside
+    stretch = rng.uniform(0.96, 1.04, 3)
+    spacing = settings.spacing * rng.uniform(0.92, 1.08) * stretch
+    if settings.fill:
+        # What the slice shows decides where the picture is centred and how far it reaches.
+        shown = section(order[2], round(float(focus[order[2]]) / 3), skull)
+        sides = [shown[a][1] - shown[a][0] for a in order[:2]]
+        fit = max(side / n for side, n in zip(sides, settings.shape, strict=True))
+        spacing = max(0.4, fit) * rng.uniform(0.98, 1.2) * stretch
+        reach = tuple((a - p, b - p) for (a, b), p in zip(shown, PIVOT, strict=True))
+    middle = np.empty(3)
+    for world in range(3):
+        grid_axis = order.index(world)
+        low, high = (edge + PIVOT[world] for edge in reach[world])
+        half = (i, j, k)[grid_axis] * spacing[grid_axis] / 2
+        if flat and grid_axis == 2:
+            middle[world] = focus[world]
+        elif settings.fill or 2 * half >= 0.9 * (high - low):
+            middle[world] = (low + high) / 2 + rng.uniform(-5, 5)
+        else:
+            aside = focus[world] + rng.uniform(-0.6, 0.6) * half
+            middle[world] = np.clip(aside, low + half - 8, high - half + 8)
+    centre = head.to_lps(_floats(middle))
+    return Grid((i, j, k), _floats(spacing), centre, axes, _triple(rng, -8, 8))
 
 
-def _apart(one: Lesion, two: Lesion) -> bool:
-    gap = float(np.linalg.norm(np.subtract(one.centre, two.centre)))
-    return gap > 0.45 * (one.diameter_mm + two.diameter_mm)
-
-
-def _lesion(rng: np.random.Generator, settings: Settings, category: str) -> Lesion:
-    maps = atlas(settings.spacing)
-    diameter = float(rng.uniform(settings.least_diameter, settings.diameters[1]))
-    large = diameter > 16
-    if category == "meningioma":
-        pick = int(rng.integers(len(maps.surface)))
-        centre = maps.surface[pick] - maps.outward[pick] * rng.uniform(0.1, 0.22) * diameter
-        solid = rng.uniform(0.75, 0.9) if large and rng.random() < 0.5 else 1.0
-        core, rough, axes = 0.0, rng.uniform(0.03, 0.07), rng.uniform(0.88, 1.14, 3)
-    else:
-        pick = int(rng.integers(len(maps.deep_white)))
-        centre = maps.deep_white[pick]
-        solid = rng.uniform(0.5, 0.8)
-        # One in six does not enhance, as low grades do not.
-        core = 1.0 if rng.random() < 1 / 6 else rng.uniform(0.3, 0.75)
-        rough, axes = rng.uniform(0.08, 0.17), rng.uniform(0.75, 1.3, 3)
-    axes = axes / np.prod(axes) ** (1 / 3)
-    return Lesion(
-        seed=_seed(rng),
-        category=category,
-        centre=_floats(centre),
-        diameter_mm=diameter,
-        axes=_floats(axes),
-        turn=_triple(rng, 0, 360),
-        rough=float(rough),
-        solid=float(solid),
-        core=float(core),
-        opacity=float(rng.uniform(settings.faintest, 1.0)),
-        push=float(rng.uniform(0.1, 0.4)) if large else 0.0,
-    )
-
-
-def _series(rng: np.random.Generator, settings: Settings, site: int) -> tuple[Series, ...]:
+def _series(rng: np.random.Generator, settings: Settings, site: int, *, flat: bool = False) -> tuple[Series, ...]:
     # Fat is suppressed or not for a whole examination, so its brightness says nothing of one series.
     fat = rng.uniform(0.35, 1.05)
-    return tuple(_one_series(rng, contrast, fat, site) for contrast in settings.contrasts)
+    return tuple(_one_series(rng, contrast, fat, site, settings, flat) for contrast in settings.contrasts)
 
 
-def _one_series(rng: np.random.Generator, contrast: str, fat: float, site: int) -> Series:
-    looks = looks_of(contrast) * rng.uniform(1 - _LOOK_SPREAD, 1 + _LOOK_SPREAD, len(INDEX))
+def _one_series(
+    rng: np.random.Generator, contrast: str, fat: float, site: int, settings: Settings, flat: bool
+) -> Series:
+    strange = rng.random() < _STRANGE
+    known = looks_of(str(rng.choice(KNOWN)) if contrast == "any" else contrast)
+    looks = strange_looks(rng) if contrast == "any" and strange else known * _spread(rng)
     looks[INDEX["fat"]] *= fat
     noisy, uneven, scale = ((0.012, 0.10, 320.0), (0.022, 0.16, 900.0))[site]
+    worst = 0.4 + 0.6 * settings.difficulty
+    coarse = rng.random() < 0.3 * settings.difficulty and isinstance(settings, BatchSettings)
     return Series(
         contrast=contrast,
         seed=_seed(rng),
         looks=tuple(float(v) for v in looks),
         scale=float(scale * np.exp(rng.uniform(-0.5, 0.5))),
         gamma=float(rng.uniform(0.85, 1.15)),
-        bias=float(uneven * rng.uniform(0.4, 1.3)),
+        bias=float(uneven * worst * rng.uniform(0.2, 1.5)),
         blur=float(rng.uniform(0.0, 0.75)),
-        noise=float(noisy * rng.uniform(0.6, 2.0)),
-        ghost=float(rng.uniform(0.01, 0.06)) if rng.random() < 0.2 else 0.0,
+        coarse=float(rng.uniform(1.5, 4.0)) if coarse else 1.0,
+        coarse_axis=int(rng.integers(2 if flat else 3)),
+        noise=float(noisy * worst * rng.uniform(0.4, 2.5)),
+        ghost=float(rng.uniform(0.01, 0.06)) if rng.random() < 0.2 * worst else 0.0,
         ghost_axis=int(rng.integers(2)),
-        spike=float(rng.uniform(0.01, 0.035)) if rng.random() < 0.1 else 0.0,
+        spike=float(rng.uniform(0.01, 0.035)) if rng.random() < 0.1 * worst else 0.0,
         spike_cycles=(float(rng.uniform(4, 25)), float(rng.uniform(4, 25))),
     )
+
+
+def _spread(rng: np.random.Generator) -> np.ndarray:
+    """Factors on the looks, (T): lesions keep together, so that what is bright stays bright."""
+    spread = rng.uniform(1 - _LOOK_SPREAD, 1 + _LOOK_SPREAD, len(INDEX)).astype(np.float32)
+    # Grey and white matter differ by about as much as they should, whatever the sequence's details.
+    spread[INDEX["gm"]] = spread[INDEX["wm"]] * rng.uniform(0.9, 1.07)
+    spread[INDEX["vessel"]] = rng.uniform(0.5, 2.0)
+    first = INDEX[LESIONS[0]]
+    spread[first:] = spread[INDEX["wm"]] * rng.uniform(0.9, 1.25) * rng.uniform(0.93, 1.07, len(LESIONS))
+    return spread
 
 
 def _seed(rng: np.random.Generator) -> int:

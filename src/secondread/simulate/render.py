@@ -1,17 +1,16 @@
-"""The deterministic part: a scene becomes a study and its mask."""
+"""One study: a batch of one, as a scanner stores it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from secondread.simulate.acquire import acquire, thicken
-from secondread.simulate.anatomy import atlas, places_of
+from secondread.simulate.batch import render_signal
 from secondread.simulate.draw import draw_scene
-from secondread.simulate.lesions import paint
 from secondread.simulate.scene import Scene
 from secondread.simulate.settings import NORMAL, Settings
-from secondread.simulate.tissues import tissues
 from secondread.volume import Mask, Study, Volume
+
+_MAX_STORED = 32000
 
 
 def render(scene: Scene, name: str) -> tuple[Study, Mask]:
@@ -19,16 +18,13 @@ def render(scene: Scene, name: str) -> tuple[Study, Mask]:
 
     The mask holds 1 for core, 2 for oedema and 4 for enhancing tumour, on the grid that all series share.
     """
-    grid, head = scene.grid, scene.head
-    bulges = (head.ventricle_bulge(), *(lesion.bulge(head.size) for lesion in scene.lesions))
-    outer, inner = places_of(grid, head, bulges)
-    weights, within = tissues(grid, head, atlas(grid.spacing), outer, inner, scene.skull)
-    labels = np.zeros(grid.shape, np.uint8)
-    for lesion in scene.lesions:
-        paint(weights, labels, lesion, grid, head, outer, within)
-    geometry = grid.final_geometry()
-    series = {s.contrast: Volume(geometry, acquire(weights, grid, s)) for s in scene.series}
-    return Study(name, series), Mask(geometry, thicken(labels, grid.thick).max(axis=3))
+    signal, masks = render_signal((scene,))
+    geometry = scene.grid.final_geometry()
+    series = {}
+    for one, values in zip(scene.series, signal[0], strict=True):
+        stored = (values * one.scale).round().clamp(0, _MAX_STORED)
+        series[one.contrast] = Volume(geometry, stored.numpy().astype(np.int16))
+    return Study(name, series), Mask(geometry, masks[0].numpy())
 
 
 def simulate_study(

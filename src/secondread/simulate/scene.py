@@ -1,4 +1,4 @@
-"""Everything that decides a simulated study, drawn once and then only read.
+"""Everything that decides a simulated scan, drawn once and then only read.
 
 Two scenes that compare equal render to the same voxels. Lengths are in mm; MNI coordinates are RAS mm; a ``seed`` here
 is only for the fields (noise, bends) that are too large to be drawn beforehand.
@@ -19,31 +19,36 @@ Triple = tuple[float, float, float]
 PIVOT: Triple = (0.0, -18.0, 10.0)
 """MNI mm about which heads are turned and scaled: about the middle of the brain."""
 
+_TOWARDS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+
 
 @dataclass(frozen=True)
 class Grid:
     """The scan's voxels before slices are thickened.
 
     Attributes:
-        shape: N.
-        spacing: mm, the same along i, j, k.
+        shape: N, (i, j, k); a picture has one slice along k.
+        spacing: mm along i, j, k.
         centre: LPS mm of the grid's middle.
+        axes: where i, j, k grow to, as "LPS" or "PLS"; letters out of L R P A S I.
         tilt: degrees about L, P, S by which the axes are oblique.
-        flips: whether i, j, k run against L, P, S.
         thick: slices along k are averaged in groups of this many.
     """
 
     shape: tuple[int, int, int]
-    spacing: float
+    spacing: Triple
     centre: Triple
-    tilt: Triple
-    flips: tuple[bool, bool, bool]
+    axes: str = "LPS"
+    tilt: Triple = (0.0, 0.0, 0.0)
     thick: int = 1
 
     def geometry(self) -> Geometry:
         """Where the thin voxels lie."""
         affine = np.eye(4)
-        affine[:3, :3] = rotation(self.tilt) * np.where(self.flips, -self.spacing, self.spacing)
+        turned = rotation(self.tilt)
+        for column, letter in enumerate(self.axes):
+            axis, sign = _TOWARDS[letter]
+            affine[:3, column] = turned[:, axis] * sign * self.spacing[column]
         affine[:3, 3] = np.array(self.centre) - affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
         return Geometry(self.shape, affine)
 
@@ -66,13 +71,18 @@ class Head:
         scale: the person's size over MNI's along x, y, z.
         shear: of y along x, z along x, z along y.
         bend_mm: strength of the smooth random bend.
+        gyri_mm: strength of the finer bend that gives each person gyri of their own.
         asymmetry: by how much one half is wider than the other.
         ventricles: above 0 wider, below 0 narrower than MNI's.
         sulci: above 0 wider.
         folds: how far this person's cortex departs from the average.
+        texture: unevenness of each tissue, as a share of its signal.
         rim_mm, bone_mm, scalp_mm: thickness of the fluid over the brain, of the skull, of the scalp.
-        spots: punctate white-matter spots below 3 mm.
-        vessels: visible surface vessels.
+        strip_mm: without skull, how far beyond the brain's surface the cut runs.
+        strip_fluid: and how much fluid a voxel of the brain's outer parts may hold to be left in; above 1 any.
+        spots: how much of the white matter is punctate bright spots below 3 mm, 0 to 1.
+        caps: brightness of the rim round the ventricles, 0 to 1.
+        vessels: how wide vessels are, in mm.
     """
 
     seed: int
@@ -80,15 +90,20 @@ class Head:
     scale: Triple
     shear: Triple
     bend_mm: float
+    gyri_mm: float
     asymmetry: float
     ventricles: float
     sulci: float
     folds: float
+    texture: float
     rim_mm: float
     bone_mm: float
     scalp_mm: float
-    spots: int
-    vessels: int
+    strip_mm: float
+    strip_fluid: float
+    spots: float
+    caps: float
+    vessels: float
 
     @property
     def size(self) -> float:
@@ -105,6 +120,11 @@ class Head:
         about[:3, 3] = np.array(PIVOT) - inverse @ np.array(PIVOT)
         return np.asarray(about @ RAS_TO_LPS)
 
+    def to_lps(self, place: Triple) -> Triple:
+        """LPS mm of an MNI place, before any bend."""
+        x, y, z, _ = (float(v) for v in np.linalg.inv(self.from_lps()) @ np.array([*place, 1.0]))
+        return x, y, z
+
     def ventricle_bulge(self) -> Bulge:
         return Bulge((0.0, -18.0, 14.0), (17.0, 38.0, 19.0), self.ventricles)
 
@@ -120,43 +140,42 @@ class Bulge:
     radii: Triple
     strength: float
 
-    def shift(self, at: NDArray[np.float32]) -> NDArray[np.float32]:
-        """From a place (3, ...) to where its tissue came from."""
-        away = at - np.array(self.centre, np.float32).reshape(3, 1, 1, 1)
-        squared = sum((a / np.float32(r)) ** 2 for a, r in zip(away, self.radii, strict=True))
-        return np.asarray(-self.strength * np.exp(np.float32(0.5) * (1 - squared)) * away, np.float32)
-
 
 @dataclass(frozen=True)
 class Lesion:
     """One lesion.
 
     Attributes:
+        kind: one of CATEGORIES.
         centre: MNI mm.
-        diameter_mm: across all of it, oedema too.
+        diameter_mm: across the solid part, without oedema.
         axes: its proportions, of product 1; turn: degrees that they are turned by.
         rough: how far its border departs from an ellipsoid, as a share of its radius.
-        solid: share of the radius that is tumour; oedema lies outside.
-        core: share of the tumour's radius inside the enhancing ring; 0 all enhances, 1 nothing does.
+        core: share of the radius inside the enhancing ring; 0 all enhances, 1 nothing does.
+        patchy: how far core and ring mix, 0 to 1.
+        reach_mm: how far oedema reaches beyond the border in white matter.
         opacity: 1 plain, near 0 hardly visible.
         push: mass effect, as in Bulge.
+        tones: the signal of core, ring and oedema over what LOOKS says, near 1.
     """
 
     seed: int
-    category: str
+    kind: str
     centre: Triple
     diameter_mm: float
     axes: Triple
     turn: Triple
     rough: float
-    solid: float
     core: float
+    patchy: float
+    reach_mm: float
     opacity: float
     push: float
+    tones: Triple
 
     def bulge(self, size: float) -> Bulge:
         """Its mass effect in a head ``size`` times MNI's."""
-        radius = self.solid * self.diameter_mm / 2 / size
+        radius = self.diameter_mm / 2 / size
         return Bulge(self.centre, (radius, radius, radius), self.push)
 
 
@@ -170,6 +189,7 @@ class Series:
         gamma: exponent on the signal.
         bias: strength of the smooth multiplicative field.
         blur: standard deviation in voxels, at most 1.
+        coarse: voxels along ``coarse_axis`` that one acquired voxel covered before it was resampled; 1 for none.
         noise: standard deviation in signal.
         ghost: signal of a copy displaced by half the field of view along ``ghost_axis``.
         spike: signal of a stripe pattern of ``spike_cycles`` cycles along i, j.
@@ -182,6 +202,8 @@ class Series:
     gamma: float
     bias: float
     blur: float
+    coarse: float
+    coarse_axis: int
     noise: float
     ghost: float
     ghost_axis: int
@@ -191,13 +213,18 @@ class Series:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that decides one study."""
+    """All that decides one study or sample.
+
+    Attributes:
+        window: share of the field of view kept along i and j, 1 for all of it; the rest is black.
+    """
 
     label: str
     site: str
     grid: Grid
     head: Head
     skull: bool
+    window: tuple[float, float]
     lesions: tuple[Lesion, ...]
     series: tuple[Series, ...]
 

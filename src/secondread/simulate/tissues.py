@@ -1,163 +1,173 @@
-"""What each voxel of a head is made of. Shape legend: T tissues in the order of ``TISSUES``; N the scan's grid."""
+"""What each voxel of a head is made of, painted layer over layer.
+
+Shape legend: B samples; C contrasts; T tissues in the order of ``TISSUES``; N the grid (i, j, k).
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from secondread.simulate.anatomy import INDEX, TISSUES, Atlas, ramp
-from secondread.simulate.fields import Floats, smooth_noise
-from secondread.simulate.scene import Grid, Head, Triple
+import torch
+from torch import Tensor
 
-_SPOT_MM = 2.5
-_EYES: tuple[Triple, ...] = ((-33.0, 60.0, -36.0), (33.0, 60.0, -36.0))
-_FACE: tuple[Triple, Triple] = ((0.0, 2.0, -52.0), (66.0, 84.0, 78.0))
-_SINUS: tuple[Triple, Triple] = ((0.0, 62.0, -48.0), (17.0, 22.0, 30.0))
+from secondread.simulate.anatomy import SHELL, Atlas
+from secondread.simulate.fields import SIDE, noise_at
+from secondread.simulate.looks import INDEX
+from secondread.simulate.scene import Head
+from secondread.simulate.warp import Warp
+
+_FINE_MM = 5.0
 
 
-def tissues(grid: Grid, head: Head, maps: Atlas, outer: Floats, inner: Floats, skull: bool) -> tuple[Floats, Floats]:
-    """The head without lesion.
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """Signal under the brush.
 
-    Args:
-        outer, inner: MNI coordinates, as ``places_of`` gives them.
-        skull: False leaves out everything outside the dura.
-
-    Returns:
-        ``(weights, within)``: (T, N), shares that sum to at most 1 (the rest is air); and (N), the share of each voxel
-        that lies inside the skull.
+    Attributes:
+        signal: (B, C, *N), 0 where there is air.
+        looks: (B, C, T).
     """
-    rng = np.random.default_rng([head.seed, 1])
-    weights = np.zeros((len(TISSUES), *grid.shape), np.float32)
-    depth = maps.depth_at(outer)
-    uneven = smooth_noise(rng, grid.shape, grid.spacing, 30.0)
-    rim = np.float32(head.rim_mm) * (1 + np.float32(0.25) * uneven)
-    within = ramp(rim - depth, grid.spacing)
-    _brain(weights, grid, head, maps, inner, within, rng)
-    _vessels(weights, grid, head, maps, outer, depth, within, rng)
-    _spots(weights, grid, head, maps, within, rng)
-    if skull:
-        _skull(weights, grid, head, outer, depth - rim, uneven, within, rng)
-    return weights, within
+
+    signal: Tensor
+    looks: Tensor
+
+    def cover(self, name: str, share: Tensor, gain: Tensor | None = None) -> None:
+        """Let ``share`` (B, *N) of each voxel be tissue ``name``, over whatever was there; in place.
+
+        ``gain`` (B, *N): its signal over its usual one.
+        """
+        look = self.looks[:, :, INDEX[name], None, None, None]
+        self.signal.lerp_(look * gain[:, None] if gain is not None else look.expand_as(self.signal), share[:, None])
+
+    def box(self, b: int, where: tuple[slice, ...]) -> Canvas:
+        """A view of a box of sample ``b``."""
+        return Canvas(self.signal[b : b + 1, :, *where], self.looks[b : b + 1])
 
 
-def cover(weights: Floats, name: str, share: Floats, whole: Floats | float = 1.0) -> None:
-    """Let ``share`` of each voxel's tissue be ``name``, over whatever was there. In place.
+@dataclass(frozen=True, eq=False)
+class Body:
+    """What lesions and the cut round the brain need to know of the head. All (B, *N).
 
-    Args:
-        weights: (T, N), or a box of it.
-        share: (N), 0 to 1.
-        whole: what the weights of a voxel sum to, so that they do so still.
+    Attributes:
+        white, fluid: share of white matter and of fluid, within the brain.
+        above: mm outside the dura; negative inside.
+        within: share of the voxel inside the dura.
+        brain: mm outside the closed brain.
     """
-    weights *= 1 - share
-    weights[INDEX[name]] += share * whole
+
+    white: Tensor
+    fluid: Tensor
+    above: Tensor
+    within: Tensor
+    brain: Tensor
 
 
-def _brain(
-    weights: Floats, grid: Grid, head: Head, maps: Atlas, inner: Floats, within: Floats, rng: np.random.Generator
-) -> None:
-    grey, white = maps.matter_at(inner)
-    folds = np.float32(head.folds) * smooth_noise(rng, grid.shape, grid.spacing, 5.0)
-    matter = np.clip(grey + white, 0, 1)
-    part = white / np.maximum(matter, np.float32(1e-3))
+def paint_head(canvas: Canvas, heads: Sequence[Head], maps: Atlas, warp: Warp, voxel: Tensor) -> Body:
+    """Heads without lesion on an empty canvas. ``voxel`` (B): mm between voxels."""
+    shell = dict(zip(SHELL, warp.shell.unbind(1), strict=True))
+    one = _per_head(heads, voxel.device)
+    voxel = voxel.reshape(-1, 1, 1, 1)
+    rim = one["rim_mm"] * (1 + 0.25 * warp.uneven)
+    above = shell["depth"] - rim
+    within = ramp(-above, voxel)
+    shift = torch.stack([torch.rand(3, generator=torch.Generator().manual_seed(head.seed)) * SIDE for head in heads])
+    length = torch.full((len(heads),), _FINE_MM, device=voxel.device)
+    fine = noise_at(warp.outer, length, shift.to(voxel.device))
+    _paint_skull(canvas, shell, one, warp, above, voxel)
+    gain = 1 + one["texture"] * (fine[:, 2] * 0.5 + warp.mixed * 0.5)
+    canvas.cover("csf", within)
+    grey, white = _matter(maps, one, warp, fine, within)
+    canvas.cover("gm", grey, gain)
+    canvas.cover("wm", white, gain)
+    ventricle = shell["ventricle"]
+    caps = (1 - ventricle.clamp_min(0) / (2 + 4 * one["caps"])).clamp(0, 1) * (1 + 0.5 * warp.mixed).clamp(0, 1)
+    canvas.cover("plaque", white * caps * one["caps"] * 0.5)
+    plexus = ((warp.clutter[:, 0] - 0.9) * 2).clamp(0, 1) * ramp(-1 - ventricle, voxel)
+    canvas.cover("choroid", plexus * (within - grey).clamp(0, 1))
+    fluid = within * (1 - grey)
+    _paint_vessels(canvas, one, warp, shell["depth"], above, within, fluid, voxel)
+    spots = ((fine[:, 3] - 3.4 + 1.4 * one["spots"]) * 2).clamp(0, 1) * white * (one["spots"] > 0.05)
+    canvas.cover("plaque", spots * 0.8)
+    return Body(white, fluid, above, within, shell["depth"])
+
+
+def ramp(mm: Tensor, voxel: Tensor) -> Tensor:
+    """Share of a voxel that lies on the positive side of a surface ``mm`` away: 0 to 1 over one voxel."""
+    return (mm / voxel + 0.5).clamp(0, 1)
+
+
+def _per_head(heads: Sequence[Head], device: torch.device) -> dict[str, Tensor]:
+    names = ("sulci", "folds", "texture", "rim_mm", "bone_mm", "scalp_mm", "spots", "caps", "vessels")
+    return {
+        name: torch.tensor([getattr(head, name) for head in heads], device=device).reshape(-1, 1, 1, 1)
+        for name in names
+    }
+
+
+def _matter(maps: Atlas, one: dict[str, Tensor], warp: Warp, fine: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of a voxel that is brain, and that is white matter; white lies over grey."""
+    grey, white = maps.matter_at(warp.inner).unbind(1)
+    matter = (grey + white).clamp(0, 1)
+    part = white / matter.clamp_min(1e-3)
     # The maps are an average of many people, so borders are blurred: steepen them, and let a fold's noise decide where
     # within the blur this person's border lies.
-    part = np.clip((part - 0.5) * 1.8 + 0.5 + folds * 4 * part * (1 - part), 0, 1)
-    matter = np.clip((matter - 0.45 - head.sulci) * 1.7 + 0.5 + folds * 4 * matter * (1 - matter), 0, 1)
-    matter *= within
-    weights[INDEX["wm"]] = matter * part
-    weights[INDEX["gm"]] = matter - weights[INDEX["wm"]]
-    weights[INDEX["csf"]] = within - matter
+    folds = one["folds"] * 4
+    part = ((part - 0.5) * 1.8 + 0.5 + folds * fine[:, 0] * part * (1 - part)).clamp(0, 1)
+    matter = ((matter - 0.45 - one["sulci"]) * 1.7 + 0.5 + folds * fine[:, 1] * matter * (1 - matter)).clamp(0, 1)
+    matter = matter * within
+    return matter, matter * part
 
 
-def _skull(
-    weights: Floats,
-    grid: Grid,
-    head: Head,
-    outer: Floats,
-    above: Floats,
-    uneven: Floats,
-    within: Floats,
-    rng: np.random.Generator,
+def _paint_skull(
+    canvas: Canvas, shell: dict[str, Tensor], one: dict[str, Tensor], warp: Warp, above: Tensor, voxel: Tensor
 ) -> None:
-    """Dura, bone, scalp, and a simple face and neck. ``above`` (N) is mm outside the inner table."""
-    spacing = grid.spacing
-    bone = np.float32(head.bone_mm) * (1 - np.float32(0.2) * uneven)
-    mixed = smooth_noise(rng, grid.shape, spacing, 11.0)
-    boned = ramp(bone - above, spacing)
-    skin = np.minimum(above - bone - np.float32(head.scalp_mm), _ellipsoid(outer, _FACE) + 4 * uneven)
-    soft = np.clip(ramp(-skin, spacing) - boned, 0, 1)
-    fat = soft * np.clip(0.5 + 0.5 * mixed + (6 + skin) / 5, 0, 1) * ramp(-1.5 - skin, spacing)
-    # Deep below the skull only streaks of fat run between muscles.
-    fat *= np.where(skin < -np.float32(head.scalp_mm + 3), np.clip(mixed - 0.4, 0, 1), 1)
-    shell = boned - within
-    diploe = shell * np.clip(1 - np.abs(above / bone - 0.5) * 3, 0, 1) * np.clip(0.6 + 0.3 * mixed, 0, 1)
-    dura = shell * ramp(1.2 - above, spacing)
-    weights[INDEX["dura"]] += dura
-    weights[INDEX["marrow"]] += np.minimum(diploe, shell - dura)
-    weights[INDEX["bone"]] += np.clip(shell - dura - diploe, 0, 1)
-    weights[INDEX["fat"]] += fat
-    weights[INDEX["muscle"]] += soft - fat
-    hollow = ramp(-_ellipsoid(outer, _SINUS) - 8 * np.abs(mixed), spacing) * soft
-    weights *= 1 - hollow
-    for eye in _EYES:
-        cover(weights, "vitreous", ramp(-_ellipsoid(outer, (eye, (12.0, 12.0, 12.0))), spacing) * soft)
+    """Scalp, face and neck, bone and dura. ``above`` (B, *N) is mm outside the dura."""
+    bone = one["bone_mm"] * (1 - 0.25 * warp.uneven)
+    skin = torch.minimum(above - bone - one["scalp_mm"], shell["skin"] + 4 * warp.uneven)
+    soft = ramp(-skin, voxel)
+    streaks, boned, pores, threads = warp.clutter.unbind(1)
+    fat = (0.5 + 0.5 * warp.mixed + (6 + skin) / 5).clamp(0, 1) * ramp(-1.2 - skin, voxel)
+    # Deep below the skin streaks of fat run between muscles, round bones with marrow in them.
+    deep = ramp(-skin - one["scalp_mm"] - 2, voxel)
+    fat = torch.lerp(fat, ((0.45 - streaks.abs()) * 4).clamp(0, 1), deep)
+    canvas.cover("muscle", soft)
+    canvas.cover("fat", soft * fat)
+    canvas.cover("bone", ((boned - 0.35) * 4).clamp(0, 1) * deep)
+    canvas.cover("marrow", ((boned - 1.1) * 4).clamp(0, 1) * deep * 0.9)
+    canvas.cover("vessel", ((0.16 - torch.hypot(threads, streaks)) * 8).clamp(0, 1) * deep)
+    canvas.cover("fat", ramp(-shell["orbit"], voxel) * soft, 0.8 + 0.2 * streaks.clamp(-1, 1))
+    canvas.cover("vitreous", ramp(-shell["eye"], voxel) * soft)
+    cavity = ramp(-shell["hollow"] - 3 * pores.clamp(-1, 2), voxel)
+    # Mucosa lines the air, and fills some of it.
+    canvas.cover("choroid", ramp(2 - shell["hollow"] - 3 * pores.clamp(-1, 2), voxel) * soft * 0.7)
+    canvas.signal.mul_((1 - cavity * (0.6 + 0.8 * pores).clamp(0.4, 1))[:, None])
+    canvas.cover("bone", ramp(bone - above, voxel))
+    diploe = (1 - (above / bone - 0.5).abs() * 3).clamp(0, 1) * (0.4 + 0.5 * warp.mixed).clamp(0, 1)
+    canvas.cover("marrow", diploe)
+    canvas.cover("dura", ramp(0.8 - above, voxel) * (0.35 + 0.35 * warp.mixed).clamp(0, 0.8))
 
 
-def _ellipsoid(places: Floats, shape: tuple[Triple, Triple]) -> Floats:
-    """About how many mm each place lies outside an ellipsoid of ``(centre, radii)``."""
-    centre, radii = shape
-    squared = sum(((p - np.float32(c)) / np.float32(r)) ** 2 for p, c, r in zip(places, centre, radii, strict=True))
-    return (np.sqrt(np.asarray(squared, np.float32)) - 1) * np.float32(min(radii))
-
-
-def _vessels(
-    weights: Floats,
-    grid: Grid,
-    head: Head,
-    maps: Atlas,
-    outer: Floats,
-    depth: Floats,
-    within: Floats,
-    rng: np.random.Generator,
+def _paint_vessels(
+    canvas: Canvas,
+    one: dict[str, Tensor],
+    warp: Warp,
+    depth: Tensor,
+    above: Tensor,
+    within: Tensor,
+    fluid: Tensor,
+    voxel: Tensor,
 ) -> None:
-    """The sagittal sinus, and wandering vessels on and in the brain's surface. ``depth`` (N) as in ``depth_at``."""
-    step = grid.spacing / 2
-    count = max(2, round(45 / step))
-    starts = rng.integers(len(maps.surface), size=head.vessels)
-    paths = []
-    for start in starts:
-        heading = rng.standard_normal((count, 3)).cumsum(axis=0) * 0.25 + rng.standard_normal(3)
-        normal = maps.outward[start].astype(np.float64)
-        heading -= (heading @ normal)[:, None] * normal
-        heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-6
-        inwards = np.linspace(1.0, rng.uniform(4, 14), count)[:, None] * normal
-        paths.append(maps.surface[start] + (heading * step).cumsum(axis=0) - inwards)
-    sinus = ramp(3.5 - np.hypot(outer[0], depth - 0.5), grid.spacing)
-    sinus *= (outer[2] > 0) | (outer[1] < -60)
-    cover(weights, "vessel", sinus, within)
-    if paths:
-        share = _splat(np.concatenate(paths), grid, head, min(1.0, _SPOT_MM / grid.spacing) ** 2 * 0.5)
-        cover(weights, "vessel", np.minimum(share, 0.9), within)
-
-
-def _spots(weights: Floats, grid: Grid, head: Head, maps: Atlas, within: Floats, rng: np.random.Generator) -> None:
-    """White matter's small bright spots, which many healthy people have."""
-    if head.spots:
-        places = maps.deep_white[rng.integers(len(maps.deep_white), size=head.spots)]
-        share = _splat(places, grid, head, min(1.0, _SPOT_MM / grid.spacing) ** 3 * 2.2)
-        cover(weights, "oedema", np.minimum(share, 1) * (weights[INDEX["wm"]] > 0.5), within)
-
-
-def _splat(places: NDArray[np.floating], grid: Grid, head: Head, weight: float) -> Floats:
-    """(N): ``weight`` at each of ``places`` (n, 3), shared by the eight voxels round it; MNI mm, bends ignored."""
-    to_mni = head.from_lps() @ grid.geometry().affine
-    at = (places - to_mni[:3, 3]) @ np.linalg.inv(to_mni[:3, :3]).T
-    out = np.zeros(grid.shape, np.float32)
-    low = np.floor(at).astype(int)
-    high_share = at - low
-    for corner in np.ndindex(2, 2, 2):
-        voxel = low + corner
-        share = np.prod(np.where(corner, high_share, 1 - high_share), axis=1)
-        kept = ((voxel >= 0) & (voxel < grid.shape)).all(axis=1)
-        np.add.at(out, tuple(voxel[kept].T), weight * share[kept])
-    return out
+    """Falx, sagittal sinus, and wandering vessels where there is fluid."""
+    x, y, z = warp.outer.unbind(1)
+    falx = ramp(0.5 - x.abs(), voxel) * within * ((z > 22) | (y > 40) | (y < -60)) * (z > -15)
+    canvas.cover("dura", falx * (0.5 + 0.4 * warp.mixed).clamp(0, 0.9))
+    # The sagittal sinus widens on its way from the forehead to the back.
+    width = (1.2 + 2.0 * ((40 - y) / 100).clamp(0, 1)) * (1 + 0.3 * warp.mixed)
+    sinus = ramp(width - torch.hypot(x, depth - 0.5), voxel) * ((z > 0) | (y < -60))
+    canvas.cover("vessel", sinus)
+    # Where two smooth fields are both zero there is a curve: a vessel runs along it.
+    tube = torch.hypot(*warp.strands.unbind(1)) * warp.strand_mm
+    near = (above < 0) & (depth > -25)
+    share = ramp(one["vessels"] - tube, voxel) * near * (0.25 + fluid).clamp(0, 1)
+    canvas.cover("vessel", share * (one["vessels"] / voxel).clamp(0, 1))

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from secondread.errors import UsageError, writing
 from secondread.files import PARTIAL, write_whole
 from secondread.formats import write_mask, write_volume
-from secondread.simulate.anatomy import atlas
+from secondread.simulate.anatomy import atlas, places
 from secondread.simulate.draw import draw_scene
 from secondread.simulate.render import render
 from secondread.simulate.settings import NORMAL, Settings
@@ -86,14 +87,17 @@ def write_studies(
     _claim(out, names)
     # Loaded here, so that the first studies do not wait for each other.
     atlas(settings.spacing)
+    places()
     labels = _deal(n, seed, settings)
     seeds = np.random.SeedSequence([seed, 0]).generate_state(n, np.uint64)
+    shown_ones = choose(labels)
     work = [
-        _Job(name, int(one), label, i < _SHOWN)
+        _Job(name, int(one), label, i in shown_ones)
         for i, (name, one, label) in enumerate(zip(names, seeds, labels, strict=True))
     ]
     written = _write_all(out, settings, work, progress, jobs)
     shown = [(w.strip, f"{job.name}  {job.label}") for job, w in zip(work, written, strict=True) if w.strip is not None]
+    shown.sort(key=lambda pair: settings.labels.index(pair[1].split("  ")[1]))
     picture = io.BytesIO()
     contact_sheet([pixels for pixels, _ in shown], [caption for _, caption in shown]).save(picture, format="PNG")
     write_whole(out / SHEET_NAME, picture.getvalue())
@@ -141,6 +145,13 @@ def _deal(n: int, seed: int, settings: Settings) -> list[str]:
     labels = [NORMAL] * normals + [kinds[i % len(kinds)] for i in range(n - normals)]
     order = np.random.default_rng([seed, 1]).permutation(n)
     return [labels[i] for i in order]
+
+
+def choose(labels: list[str]) -> set[int]:
+    """Which studies the contact sheet shows: as many of each label as there is room for, the first ones."""
+    places = {label: [i for i, one in enumerate(labels) if one == label] for label in sorted(set(labels))}
+    rounds = [i for row in zip_longest(*places.values()) for i in row if i is not None]
+    return set(rounds[:_SHOWN])
 
 
 def _claim(out: Path, names: list[str]) -> None:

@@ -6,8 +6,9 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import torch
 from secondread.errors import DivergenceError
 from secondread.files import write_whole
 from secondread.models import build, loss_for, total
-from secondread.store import Case, Feed
+from secondread.store import Batch, Case, Feed
 from secondread.train.augment import apply, draw
 from secondread.train.checkpoint import Progress, State, load_checkpoint, save_checkpoint
+from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
 from secondread.train.validate import Tally, score, target_of, validate
@@ -30,6 +32,9 @@ AVERAGING = 0.995
 """Decay of the averaged weights, once there have been enough steps for it."""
 
 MAX_GRADIENT = 5.0
+
+IMPLANTS = 7
+"""Sets the seeds of implanted lesions apart from those of augmentation."""
 
 Report = Callable[[str, int, int], None]
 
@@ -69,7 +74,9 @@ def fit(
     while spent(plan, progress.epoch, time.monotonic() - started) < 1:
         state.network.train()
         tally = Tally(plan.task)
-        for step, batch in enumerate(feed.epoch(progress.epoch, plan.steps)):
+        epoch = progress.epoch
+        batches = implanted(feed.epoch(epoch, plan.steps), plan, partial(seed_of, plan.seed, epoch, IMPLANTS), device)
+        for step, batch in enumerate(batches):
             done = spent(plan, progress.epoch + step / plan.steps, time.monotonic() - started)
             if done >= 1:
                 break
@@ -93,11 +100,16 @@ def fit(
                 report(f"epoch {progress.epoch + 1}, loss {value.item():.3f}", int(1000 * done), 1000)
         if not tally.losses:
             break  # the minutes were over before the first step
-        judged = validate(state.averaged, feed.whole(held), loss, plan.task, plan.patch, device)
+        judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.patch, device)
         close_epoch(state, tally.metrics(), judged.metrics(), time.monotonic() - started, len(feed.broken))
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state
+
+
+def held_batches(feed: Feed, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
+    """The validation cases one by one, the same in each epoch, with implanted lesions where the plan has them."""
+    return implanted(feed.whole(held), plan, partial(seed_of, plan.seed, IMPLANTS), device)
 
 
 def new_state(plan: Plan, device: str) -> State:

@@ -33,6 +33,7 @@ SPACINGS_MM = (0.1, 20.0)
 LARGEST_SEED = 2**63
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
+HALF = 0.5
 
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
@@ -57,6 +58,7 @@ class Plan:
         minutes: budget of wall-clock time for training; the schedule ends with it.
         seed: of everything drawn.
         strength: of augmentation.
+        implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
         memory_mib: bound on what the feed holds.
         reasons: why, in words, for the report.
     """
@@ -74,6 +76,7 @@ class Plan:
     minutes: float | None = None
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
+    implant: float = 0.0
     memory_mib: int = 400
     reasons: tuple[str, ...] = ()
 
@@ -110,7 +113,18 @@ class Plan:
             raise DataError(f"{path} is no plan of this release: {error}") from error
 
 
-OVERRIDES = ("batch", "samples", "optimizer", "learning_rate", "loss", "epochs", "minutes", "seed", "memory_mib")
+OVERRIDES = (
+    "batch",
+    "samples",
+    "optimizer",
+    "learning_rate",
+    "loss",
+    "epochs",
+    "minutes",
+    "seed",
+    "implant",
+    "memory_mib",
+)
 NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
 GRID_OVERRIDES = ("size", "spacing")
 KNOWN_OVERRIDES = (*OVERRIDES, *NETWORK_OVERRIDES, *GRID_OVERRIDES)
@@ -165,6 +179,9 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         loss="dice-bce" if task.located else "bce",
         strength=Strength(rotation=20.0, zoom=0.2) if flat else Strength(rotation=12.0, zoom=0.15),
     )
+    if all(row.normal for row in rows):
+        plan = replace(plan, implant=HALF)
+        reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
     reasons.append(
         "masks teach where: encoder, decoder and Dice"
         if task.located
@@ -202,6 +219,8 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
         if name in given and not 0 < _number(name, given[name]) < math.inf:
             raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
+    if "implant" in given and not 0 <= _number("implant", given["implant"]) <= 1:
+        raise UsageError(f"implant is a share of 0 to 1, got {given['implant']}")
     width = _number("width", given.get("width", 8))
     if width % 8 or width < 8:
         raise UsageError(f"width must be a multiple of 8, got {given['width']}")
@@ -219,7 +238,8 @@ def teaching(index: Index, split: str) -> list[Row]:
 
 
 def _task(rows: Sequence[Row]) -> Task:
-    located = any(row.mask is not None for row in rows)
+    # Normal scans alone: lesions are implanted, and their masks are known.
+    located = any(row.mask is not None for row in rows) or all(row.normal for row in rows)
     categories = sorted({row.label for row in rows if row.label is not None and not row.normal})
     normals = sorted({row.label for row in rows if row.normal and row.label is not None})
     if not categories and not located:

@@ -18,7 +18,7 @@ from secondread.models import build, loss_for
 from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_memory
 from secondread.train.card import card
 from secondread.train.checkpoint import State
-from secondread.train.loop import Report, fit
+from secondread.train.loop import Report, fit, held_batches
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan, teaching
 from secondread.train.validate import validate
@@ -173,7 +173,8 @@ def _silent(_: str) -> None:
 def finish(plan: Plan, state: State, feed: Feed, held: Sequence[Case], run: Path, device: str) -> Path:
     """Fit the best epoch's thresholds on the validation split and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
-    tally = validate(state.averaged, feed.whole(held), loss_for(plan.loss), plan.task, plan.patch, device, mirror=True)
+    batches = held_batches(feed, held, plan, device)
+    tally = validate(state.averaged, batches, loss_for(plan.loss), plan.task, plan.patch, device, mirror=True)
     progress = state.progress
     facts = {
         "epochs": progress.epoch,

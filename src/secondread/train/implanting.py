@@ -1,0 +1,52 @@
+"""Lesions put into the normal scans of a batch: how a folder of healthy scans alone teaches what is not healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import torch
+
+from secondread.models import LESION
+from secondread.simulate import ImplantSettings, draw_implants, implant
+from secondread.simulate.implant import KINDS
+from secondread.store import Batch
+from secondread.train.plan import Plan
+
+
+def implanted(batches: Iterable[Batch], plan: Plan, seed: Callable[[int], int], device: str = "cpu") -> Iterator[Batch]:
+    """The batches, with lesions in ``plan.implant`` of their normal scans; untouched where that is 0.
+
+    Args:
+        seed: from a batch's position to the seed of its lesions.
+        device: where lesions are painted; images and masks of the batches come out there.
+    """
+    for position, batch in enumerate(batches):
+        yield with_lesions(batch, plan, seed(position), device) if plan.implant else batch
+
+
+def with_lesions(batch: Batch, plan: Plan, seed: int, device: str = "cpu") -> Batch:
+    """A batch in which some of the scans known to be normal are so no more; images, masks and truth agree."""
+    settings = ImplantSettings(plan.recipe.channels, plan.recipe.spacing, chance=plan.implant)
+    p = draw_implants(settings, len(batch.studies), seed)
+    healthy = (batch.abnormal == 0).tolist()
+    p = replace(p, lesions=tuple(lesions if well else () for lesions, well in zip(p.lesions, healthy, strict=True)))
+    images, masks = implant(batch.images.to(device), p)
+    ill = (masks > 0).flatten(1).any(1).cpu()
+    kinds = torch.tensor([_category(lesions[0].kind, plan) if lesions else -1 for lesions in p.lesions])
+    return replace(
+        batch,
+        images=images,
+        masks=torch.where(ill.to(device).reshape(-1, *[1] * (masks.ndim - 1)), masks, batch.masks.to(device)),
+        mask_known=batch.mask_known | ill,
+        category=torch.where(ill, kinds, batch.category),
+        abnormal=torch.where(ill, torch.ones_like(batch.abnormal), batch.abnormal),
+    )
+
+
+def _category(kind: str, plan: Plan) -> int:
+    """Index of an implanted kind among the task's categories; -1 where it is none of them."""
+    categories = plan.task.categories
+    if categories == (LESION,):
+        return 0
+    return categories.index(kind) if kind in KINDS and kind in categories else -1

@@ -1,0 +1,85 @@
+"""Learning from normal scans alone, by lesions implanted into them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from secondread.errors import UsageError
+from secondread.index import Index, build_index
+from secondread.infer import load_model
+from secondread.simulate import Settings, write_studies
+from secondread.store import Batch
+from secondread.train import make_plan, train
+from secondread.train.implanting import implanted, with_lesions
+from secondread.train.plan import Plan
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    settings = Settings(spacing=6.0, contrasts=("t1",), normal=1.0)
+    return build_index([write_studies(tmp_path_factory.mktemp("healthy") / "sim", 12, 5, settings)])
+
+
+def _batch(plan: Plan, n: int = 6) -> Batch:
+    rng = torch.Generator().manual_seed(1)
+    images = torch.full((n, 1, 30, 36, 30), -2.0)
+    images[:, :, 3:-3, 3:-3, 3:-3] = 0.3 * torch.randn(n, 1, 24, 30, 24, generator=rng)
+    masks = torch.zeros(n, 30, 36, 30, dtype=torch.uint8)
+    known = torch.ones(n, dtype=torch.bool)
+    nothing = torch.full((n,), -1)
+    abnormal = torch.tensor([0, 0, 0, 0, 1, -1][:n], dtype=torch.int8)
+    return Batch(images, masks, known, nothing, abnormal, [f"s{i}" for i in range(n)])
+
+
+def test_normal_scans_alone_make_a_plan_that_implants(healthy: Index) -> None:
+    plan = make_plan(healthy)
+    assert plan.implant == 0.5
+    assert plan.task.located
+    assert plan.task.normal == "normal"
+    assert plan.task.categories == ("lesion",)
+    assert any("implanted" in reason for reason in plan.reasons)
+
+
+def test_labelled_data_are_left_alone_unless_asked(volumes: Index) -> None:
+    assert make_plan(volumes).implant == 0
+    assert make_plan(volumes, {"implant": 0.25}).implant == 0.25
+    with pytest.raises(UsageError, match=r"0 to 1, got 1\.5"):
+        make_plan(volumes, {"implant": 1.5})
+
+
+def test_only_normal_scans_get_lesions_and_truth_follows_the_mask(healthy: Index) -> None:
+    plan = replace(make_plan(healthy), implant=1.0)
+    batch = _batch(plan)
+    out = with_lesions(batch, plan, seed=3)
+    ill = (out.masks > 0).flatten(1).any(1)
+    assert ill[:4].any()
+    assert not ill[4:].any()
+    assert out.abnormal.tolist() == [int(i) for i in ill[:4]] + [1, -1]
+    assert out.category.tolist() == [0 if i else -1 for i in ill]
+    changed = (out.images != batch.images).flatten(1).any(1)
+    assert torch.equal(changed, ill)
+    again = with_lesions(batch, plan, seed=3)
+    assert torch.equal(out.images, again.images)
+    assert not batch.masks.any()
+
+
+def test_a_plan_without_implants_passes_batches_on(healthy: Index) -> None:
+    plan = replace(make_plan(healthy), implant=0.0)
+    batch = _batch(plan)
+    (out,) = implanted([batch], plan, lambda _: 1)
+    assert out is batch
+
+
+def test_training_on_normal_scans_alone_gives_a_located_model(healthy: Index, tmp_path: Path) -> None:
+    train(healthy, tmp_path / "run", overrides={"epochs": 2, "samples": 6, "width": 8})
+    spec = load_model(tmp_path / "run").spec
+    assert spec.task.located
+    assert spec.task.categories == ("lesion",)
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert history[0]["train"]["loss"] > 0
+    assert len(history) == 2
