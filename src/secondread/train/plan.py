@@ -58,6 +58,7 @@ class Plan:
         seed: of everything drawn.
         strength: of augmentation.
         memory_mib: bound on what the feed holds.
+        error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
         reasons: why, in words, for the report.
     """
 
@@ -75,6 +76,7 @@ class Plan:
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
     memory_mib: int = 400
+    error_rate: float = 0.1
     reasons: tuple[str, ...] = ()
 
     @property
@@ -110,7 +112,9 @@ class Plan:
             raise DataError(f"{path} is no plan of this release: {error}") from error
 
 
-OVERRIDES = ("batch", "samples", "optimizer", "learning_rate", "loss", "epochs", "minutes", "seed", "memory_mib")
+OVERRIDES = (
+    "batch", "samples", "optimizer", "learning_rate", "loss", "epochs", "minutes", "seed", "memory_mib", "error_rate",
+)  # fmt: skip
 NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
 GRID_OVERRIDES = ("size", "spacing")
 KNOWN_OVERRIDES = (*OVERRIDES, *NETWORK_OVERRIDES, *GRID_OVERRIDES)
@@ -202,6 +206,8 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
         if name in given and not 0 < _number(name, given[name]) < math.inf:
             raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
+    if "error_rate" in given and not 0 < _number("error_rate", given["error_rate"]) < 0.5:
+        raise UsageError(f"error_rate must lie between 0 and 0.5, got {given['error_rate']}")
     width = _number("width", given.get("width", 8))
     if width % 8 or width < 8:
         raise UsageError(f"width must be a multiple of 8, got {given['width']}")
