@@ -188,8 +188,8 @@ def finish(
     )
     thresholds, promise = tally.calibration(plan.error_rate)
     learned = [case for members in feed.sampler.classes.values() for case in members]
-    seen = feed.whole(spread(learned, MOST_STUDIES[plan.recipe.dimensions]))
-    familiarity = fit_familiarity(network, seen, feed.whole(held), plan.patch, device, plan.seed)
+    seen, judged = (feed.whole(spread(cases, MOST_STUDIES[plan.recipe.dimensions])) for cases in (learned, held))
+    familiarity = fit_familiarity(network, seen, judged, plan.patch, device, plan.seed)
     progress = state.progress
     facts = {
         "epochs": progress.epoch,
