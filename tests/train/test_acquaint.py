@@ -113,15 +113,14 @@ def simulated_slices(folder: Path, heads: int) -> Path:
     folder.mkdir()
     for number in range(heads):
         label = (NORMAL, "glioma")[number % 2]
-        study, mask = simulate_study(number, settings, label)
+        study, mask, _, _ = simulate_study(number, settings, label=label)
         order, flips = study.reference.geometry.canonical_axes()
         voxels, labels = (np.transpose(a, order) for a in (study.reference.voxels, mask.labels))
         turned = tuple(a for a, flip in enumerate(flips) if flip)
         voxels, labels = np.flip(voxels, turned), np.flip(labels, turned)
-        area = labels.any((0, 1)) if label != NORMAL else np.ones(labels.shape[2], bool)
-        middle = np.flatnonzero(
-            area & (np.arange(len(area)) > 0.4 * len(area)) & (np.arange(len(area)) < 0.8 * len(area))
-        )
+        height = np.linspace(0, 1, labels.shape[2])
+        area: NDArray[np.bool_] = np.asarray(labels.any((0, 1))) if label != NORMAL else np.ones(labels.shape[2], bool)
+        middle = np.flatnonzero(area & (height > 0.4) & (height < 0.8))
         for place in middle[:: max(1, len(middle) // 2)][:2]:
             plane = voxels[:, :, place].T.astype(np.float64)
             top = max(1e-6, float(np.percentile(plane, 99.5)))

@@ -16,7 +16,7 @@ from secondread.infer.familiarity import VIEWS, Whitening, classifier_input, raw
 from secondread.models import SecondReader
 from secondread.store import Batch, Case
 
-RATE = 0.02
+RATE = 0.03
 """Share of the validation studies that the threshold leaves outside. Below the 5 % that may be flagged of a new
 hospital's scans, since a few dozen validation groups say little about the next ones."""
 
@@ -174,7 +174,7 @@ def _rows(
     as_is: list[dict[str, Floats]] = []
     spoiled: list[dict[str, Floats]] = []
     for batch in batches:
-        arrays = []
+        arrays: list[Floats] = []
         for image in batch.images.numpy(force=True):
             arrays.append(_fewer_channels(image, rng) if (len(as_is) + len(arrays)) % 2 else image)
         as_is += _look(network, arrays, patch, device)
