@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from secondread.errors import RefusedError, UsageError
-from secondread.infer import ModelSpec, open_model, save_model
+from secondread.errors import ChecksumError, RefusedError, UsageError
+from secondread.infer import ModelSpec, load_model, open_model, save_model
 from secondread.infer import export as room
 from secondread.infer.export import export_bundle
+from secondread.infer.runtime import Exported, fastest
 from secondread.models import NetworkSpec, Task, build
-from secondread.volume import Recipe
+from secondread.volume import Picture, Recipe, Study
 
 pytest.importorskip("onnxruntime", reason="the export extra is not installed")
 pytest.importorskip("onnxscript", reason="the export extra is not installed")
@@ -52,3 +54,25 @@ def test_a_network_that_says_something_else_is_refused(
 def test_a_model_is_not_exported_onto_itself(model: Path) -> None:
     with pytest.raises(UsageError, match="another folder"):
         export_bundle(model, model)
+
+
+def test_masks_that_change_are_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MASK_CHANGE", -1.0)
+    with pytest.raises(RefusedError, match="masks differ"):
+        export_bundle(model, tmp_path / "bundle")
+
+
+def test_a_bundle_is_read_with_another_runtime_to_the_same_findings(model: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (70, 60, 1)).astype(np.uint8)
+    study = Study("one", picture=Picture(pixels))
+    export_bundle(model, tmp_path / "bundle", [study])
+    spec, network, _ = open_model(tmp_path / "bundle")
+    runtime = fastest(tmp_path / "bundle", spec, network, "cpu")
+    assert isinstance(runtime, Exported)
+    ours, theirs = load_model(model).read(study), load_model(tmp_path / "bundle").read(study)
+    assert np.abs(ours.evidence - theirs.evidence).max() < 1e-3
+    assert ours.present == pytest.approx(theirs.present, abs=1e-3)
+    assert fastest(model, spec, network, "cpu") is None, "a model without ONNX is read with torch"
+    (tmp_path / "bundle" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(ChecksumError, match=r"model\.onnx"):
+        load_model(tmp_path / "bundle")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import torch
 
 from secondread.errors import ChecksumError, DataError
 from secondread.infer import ModelSpec, Reader, Thresholds, decide, load_model, open_model, predict, save_model
-from secondread.models import NetworkSpec, SecondReader, Task, build
+from secondread.infer.familiarity import Strangeness
+from secondread.infer.predict import AIR_LOGIT
+from secondread.models import NetworkSpec, Output, SecondReader, Task, build
 from secondread.volume import Geometry, Picture, Recipe, Study, Volume
 
 
@@ -177,3 +181,54 @@ def test_the_picture_path_gives_pixels() -> None:
     assert not reading.mask.any()
     assert {c.name for c in reading.findings.categories} == {"cat", "dog"}
     assert replace(reading.findings, mask="x").to_json()["mask"] == "x"
+
+
+def test_windows_of_air_are_not_read() -> None:
+    network, calls = network_of(volume_spec()), []
+
+    class Counting:
+        spec = network.spec
+
+        def __call__(self, images: torch.Tensor, /) -> Output:
+            calls.append(images.shape)
+            return network(images)  # type: ignore[no-any-return]
+
+    images = torch.full((1, 2, 128, 32, 32), -2.0)
+    images[:, :, :30] = torch.rand(1, 2, 30, 32, 32)
+    out = predict(Counting(), images, (32, 32, 32))
+    assert len(calls) == 2, "of seven windows along the first axis two hold tissue"
+    assert (out.evidence[:, :, 64:] == AIR_LOGIT).all()
+    assert torch.isfinite(out.evidence).all()
+    assert out.features is not None
+
+
+def test_a_model_of_the_first_format_still_loads(tmp_path: Path) -> None:
+    spec = volume_spec()
+    plain = spec.model_dump(mode="json") | {"format_version": 1}
+    for name in ("promise", "familiarity"):
+        del plain[name]
+    for name in ("presence_scale", "presence_shift"):
+        del plain["thresholds"][name]
+    save_model(tmp_path, spec, network_of(spec).state_dict(), "# card\n")
+    content = json.dumps(plain).encode()
+    (tmp_path / "model.json").write_bytes(content)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"model.json": hashlib.sha256(content).hexdigest()}))
+    reader = load_model(tmp_path)
+    assert reader.spec.familiarity is None
+    assert reader.read(Study("one", {"flair": head()})).findings.presence is not None
+
+
+def test_a_stranger_is_unsure_with_the_warning_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = volume_spec(thresholds=Thresholds(presence_low=0.0, presence_high=0.0))
+    reader = Reader(spec, network_of(spec), "0" * 64)
+    study = Study("one", {"flair": head()})
+    sure = reader.read(study).findings.presence
+    monkeypatch.setattr(Reader, "_strangeness", lambda *_: Strangeness(3.0, 1.5, "layout"))
+    findings = reader.read(study).findings
+    assert sure is not None
+    assert findings.presence is not None
+    assert (sure.decision, findings.presence.decision) == ("abnormal", "unsure")
+    assert findings.presence.probability == sure.probability
+    assert "does not look like" in findings.warnings[0]
+    assert "outline" in findings.warnings[0]

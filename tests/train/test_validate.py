@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from secondread.infer import calibrated
 from secondread.models import Output, Target, Task
 from secondread.train.validate import Tally, score
 
@@ -58,21 +59,24 @@ def test_thresholds_leave_a_band_where_the_classes_cross() -> None:
     normal, abnormal = rng.normal(-1, 1, 200), rng.normal(1, 1, 200)
     presence = [*normal.tolist(), *abnormal.tolist()]
     tally = batch(presence, [[0.0, 0.0]] * 400, [0] * 200 + [1] * 200, [-1] * 400)
-    limits = tally.thresholds()
-    p = torch.tensor(presence).sigmoid().numpy()
+    limits, promise = tally.calibration(0.05)
+    p = np.array([calibrated(z, limits) for z in presence])
     assert np.mean(p[200:] < limits.presence_low) == pytest.approx(0.05, abs=0.01)
     assert np.mean(p[:200] >= limits.presence_high) == pytest.approx(0.05, abs=0.01)
+    assert promise is not None
+    assert promise.normal.made
+    assert promise.abnormal.made
     assert limits.presence_low < limits.presence_high
 
 
 def test_separated_classes_leave_no_band() -> None:
     tally = batch([-4.0] * 10 + [4.0] * 10, [[0.0, 0.0]] * 20, [0] * 10 + [1] * 10, [-1] * 20)
-    limits = tally.thresholds()
+    limits, _ = tally.calibration()
     assert limits.presence_low == limits.presence_high == pytest.approx(0.5, abs=0.01)
 
 
 def test_too_few_studies_fit_nothing() -> None:
-    limits = batch([-4.0, 4.0], [[9.0, 0.0]] * 2, [0, 1], [-1, 0]).thresholds()
+    limits = batch([-4.0, 4.0], [[9.0, 0.0]] * 2, [0, 1], [-1, 0]).calibration()[0]
     assert (limits.presence_low, limits.presence_high, limits.temperature) == (0.5, 0.5, 1.0)
 
 
@@ -82,7 +86,7 @@ def test_temperature_tempers_the_overconfident() -> None:
     right = rng.random(300) < 0.75
     said = np.where(right, truth, 1 - truth)
     logits = [[8.0, 0.0] if guess == 0 else [0.0, 8.0] for guess in said]
-    temperature = batch([5.0] * 300, logits, [1] * 300, truth.tolist()).thresholds().temperature
+    temperature = batch([5.0] * 300, logits, [1] * 300, truth.tolist()).calibration()[0].temperature
     confidence = torch.tensor([8.0 / temperature, 0.0]).softmax(0)[0].item()
     assert temperature > 3
     # The bound on the search keeps it from going all the way to 0.75.

@@ -1,19 +1,36 @@
 """A model and a study to findings."""
 
 from secondread.infer.batch import Outcome, Scan, read_all
+from secondread.infer.familiarity import Familiarity, Strangeness, Table, View
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.predict import predict
-from secondread.infer.reader import Probabilities, Reader, Reading, decide, load_model, probabilities, voxel_probability
-from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model
+from secondread.infer.reader import (
+    Probabilities,
+    Reader,
+    Reading,
+    calibrated,
+    decide,
+    load_model,
+    probabilities,
+    voxel_probability,
+)
+from secondread.infer.spec import ClassPromise, ModelSpec, Promise, Thresholds, open_model, save_model
 
 __all__ = [
+    "ClassPromise",
+    "Familiarity",
     "ModelSpec",
     "Outcome",
     "Probabilities",
+    "Promise",
     "Reader",
     "Reading",
     "Scan",
+    "Strangeness",
+    "Table",
     "Thresholds",
+    "View",
+    "calibrated",
     "decide",
     "load_model",
     "open_model",

@@ -1,24 +1,41 @@
 """One prepared array, or a batch of equal ones, through a network: in one go where it fits, else by windows.
 
-Axes: B batch, C channels, K categories, S space.
+Axes: B batch, C channels, F features, K categories, S space.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from secondread.models import Output, SecondReader
+from secondread.models import NetworkSpec, Output
+from secondread.volume.prepare import foreground
 
 OVERLAP = 0.5
 """Neighbouring windows share this much of their length: evidence at a window's edge has seen half the context."""
 
+AIR_SHARE = 0.001
+"""A window with less foreground than this is air with a speck of noise, and is not read."""
+
+AIR_LOGIT = -20.0
+"""Evidence where no window was read."""
+
+
+class Network(Protocol):
+    """What reads a window: torch itself, or a runtime in its place."""
+
+    @property
+    def spec(self) -> NetworkSpec: ...
+
+    def __call__(self, images: Tensor, /) -> Output: ...
+
 
 @torch.inference_mode()
-def predict(network: SecondReader, images: Tensor, patch: Sequence[int], *, mirror: bool = False) -> Output:
+def predict(network: Network, images: Tensor, patch: Sequence[int], *, mirror: bool = False) -> Output:
     """Logits for a batch.
 
     Args:
@@ -29,7 +46,8 @@ def predict(network: SecondReader, images: Tensor, patch: Sequence[int], *, mirr
 
     Returns:
         Output with evidence (B, K, *S). Over windows, presence is the highest logit of any window, the category that
-        of the window with the highest presence, evidence the mean weighted towards window centres.
+        of the window with the highest presence, evidence the mean weighted towards window centres (AIR_LOGIT where
+        all is air), features (B, 2 F) the mean. Features are those of the scan as it is, mirrored or not.
     """
     out = _windows(network, images, patch)
     if not mirror:
@@ -41,29 +59,44 @@ def predict(network: SecondReader, images: Tensor, patch: Sequence[int], *, mirr
         (out.evidence + other.evidence.flip(axis)) / 2,
         (out.presence + other.presence) / 2,
         (out.category + other.category) / 2,
+        out.features,
     )
 
 
-def _windows(network: SecondReader, images: Tensor, patch: Sequence[int]) -> Output:
+def _windows(network: Network, images: Tensor, patch: Sequence[int]) -> Output:
     size = images.shape[2:]
     window = [n if n <= 1.25 * p else p for n, p in zip(size, patch, strict=True)]
     if list(size) == window:
-        return network(images)  # type: ignore[no-any-return]
+        return network(images)
     weight = _bump(window).to(images.device)
-    starts = [_starts(n, w) for n, w in zip(size, window, strict=True)]
     evidence = images.new_zeros(images.shape[0], network.spec.categories, *size)
     total = images.new_zeros(*size)
-    presence, category = [], []
-    for corner in itertools.product(*starts):
-        at = tuple(slice(c, c + w) for c, w in zip(corner, window, strict=True))
-        out: Output = network(images[(slice(None), slice(None), *at)])
-        evidence[(slice(None), slice(None), *at)] += out.evidence * weight
+    read: list[Output] = []
+    for at in _places(images, window):
+        out = network(images[(slice(None), slice(None), *at)])
+        evidence[(slice(None), slice(None), *at)].addcmul_(out.evidence, weight)
         total[at] += weight
-        presence.append(out.presence)
-        category.append(out.category)
-    strongest = torch.stack(presence).max(0)
-    chosen = torch.stack(category)[strongest.indices, torch.arange(images.shape[0], device=images.device)]
-    return Output(evidence / total, strongest.values, chosen)
+        # The evidence is blended already: a large scan's windows are not held until the end.
+        read.append(Output(out.evidence[:0], out.presence, out.category, out.features))
+    evidence.masked_fill_(total == 0, AIR_LOGIT).div_(total.masked_fill_(total == 0, 1))
+    strongest = torch.stack([out.presence for out in read]).max(0)
+    categories = torch.stack([out.category for out in read])
+    chosen = categories[strongest.indices, torch.arange(images.shape[0], device=images.device)]
+    features = [out.features for out in read if out.features is not None]
+    return Output(evidence, strongest.values, chosen, torch.stack(features).mean(0) if features else None)
+
+
+def _places(images: Tensor, window: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Where windows are read: all that hold more than air, or all if none does."""
+    starts = [_starts(n, w) for n, w in zip(images.shape[2:], window, strict=True)]
+    every = [
+        tuple(slice(c, c + w) for c, w in zip(corner, window, strict=True)) for corner in itertools.product(*starts)
+    ]
+    channels = [channel for channel in images.flatten(0, 1).numpy(force=True) if channel.any()]
+    tissue = torch.zeros(images.shape[2:], dtype=torch.bool)
+    for channel in channels:
+        tissue |= torch.from_numpy(foreground(channel))
+    return [at for at in every if float(tissue[at].float().mean()) >= AIR_SHARE] or every
 
 
 def _starts(n: int, window: int) -> list[int]:

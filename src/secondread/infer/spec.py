@@ -13,6 +13,7 @@ from torch import Tensor
 
 from secondread.errors import ChecksumError, DataError, InputError, writing
 from secondread.files import write_whole
+from secondread.infer.familiarity import Familiarity
 from secondread.models import NetworkSpec, SecondReader, Task, build
 from secondread.volume import Recipe
 
@@ -23,7 +24,8 @@ class Thresholds(BaseModel):
     """Where probabilities become words, fitted on the validation split.
 
     Presence below ``presence_low`` reads *normal*, above ``presence_high`` *abnormal*, between *unsure*. A voxel at or
-    above ``mask`` belongs to the mask. ``temperature`` divides the category logits (Guo 2017, "On calibration").
+    above ``mask`` belongs to the mask. ``temperature`` divides the category logits (Guo 2017, "On calibration");
+    ``presence_scale`` and ``presence_shift`` make presence logits a probability (Platt 1999).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +34,8 @@ class Thresholds(BaseModel):
     presence_high: float = Field(default=0.5, ge=0, le=1)
     mask: float = Field(default=0.5, gt=0, lt=1)
     temperature: float = Field(default=1.0, gt=0)
+    presence_scale: float = Field(default=1.0, gt=0)
+    presence_shift: float = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Thresholds:
@@ -40,12 +44,37 @@ class Thresholds(BaseModel):
         return self
 
 
-class ModelSpec(BaseModel):
-    """All that a reader needs beside the weights."""
+class ClassPromise(BaseModel):
+    """Validation groups of one class, and whether they were enough for its half of the promise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1] = 1
+    groups: int = Field(ge=0)
+    made: bool
+
+
+class Promise(BaseModel):
+    """What the thresholds promise: of the normal studies of new patients like those of validation, at most
+    ``error_rate`` are called abnormal, and the reverse. Made for each class that had groups enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    error_rate: float = Field(gt=0, lt=1)
+    normal: ClassPromise
+    abnormal: ClassPromise
+
+
+class ModelSpec(BaseModel):
+    """All that a reader needs beside the weights.
+
+    ``format_version`` 1 had neither ``promise`` nor ``familiarity``, nor scale and shift of presence; it is read as a
+    model without them. ``promise`` is None where there is no normal class, ``familiarity`` where training had too few
+    studies to say what is familiar.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1, 2] = 2
     name: str
     version: str
     task: Task
@@ -53,6 +82,8 @@ class ModelSpec(BaseModel):
     recipe: Recipe
     patch: tuple[int, ...]
     thresholds: Thresholds = Thresholds()
+    promise: Promise | None = None
+    familiarity: Familiarity | None = None
     trained_on: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -80,14 +80,15 @@ class SecondReader(nn.Module):
         dense, deep = self.backbone(_pad(images, self.backbone.divisor))
         evidence: Tensor = self.evidence(dense)
         deep = deep.flatten(2)
-        context = self.context(torch.cat([deep.mean(2), deep.amax(2)], dim=1))
+        features = torch.cat([deep.mean(2), deep.amax(2)], dim=1)
+        context = self.context(features)
         flat = evidence.flatten(2)
         share = PEAK_SHARE[self.spec.dimensions]
         k = self.spec.categories
         presence = self.gain[0] * _peak(flat.logsumexp(1), share)
         presence = presence + (context[:, k] if self.offset is None else self.offset)
         category = self.gain[1] * _peak(flat, share) + context[:, :k]
-        return Output(self._to_input(evidence, size), presence, category)
+        return Output(self._to_input(evidence, size), presence, category, features)
 
     def _to_input(self, evidence: Tensor, size: torch.Size) -> Tensor:
         """Evidence (B, K, *s) on the padded grid -> (B, K, *S) on the input's."""

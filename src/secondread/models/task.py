@@ -49,11 +49,14 @@ class Output:
         evidence: (B, K, *S). ``evidence.logsumexp(1)`` is "something is here", the softmax over K says what.
         presence: (B,) something abnormal anywhere.
         category: (B, K) which, given that there is something.
+        features: (B, 2 F) mean and maximum over space of the encoder's last feature map: no logits, but what a scan
+            looks like to the network. None where nobody asked for more than an answer.
     """
 
     evidence: Tensor
     presence: Tensor
     category: Tensor
+    features: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from secondread.infer import ModelSpec
+from secondread.train.calibrate import groups_needed
 
 TEMPLATE = """# {name}
 
@@ -15,6 +16,8 @@ and must not decide about a patient.**
 - **On the validation split** (which chose the epoch and the thresholds, so it flatters): {validation}
 - **Thresholds**: presence below {low:.3f} is *normal*, from {high:.3f} *abnormal*, between *unsure*; a voxel belongs to
   the mask from {mask:.2f}.
+- **Unsure**: {promise}
+- **Strangers**: {familiarity}
 
 How well it does on data that it has not seen stands in the run's `report.html`, and only there. It knows the
 scanners, the protocols and the people that its training data came from, and no others.
@@ -41,6 +44,39 @@ def card(spec: ModelSpec) -> str:
         low=spec.thresholds.presence_low,
         high=spec.thresholds.presence_high,
         mask=spec.thresholds.mask,
+        promise=promise_in_words(spec),
+        familiarity=familiarity_in_words(spec),
+    )
+
+
+def promise_in_words(spec: ModelSpec) -> str:
+    """What *unsure* promises, to whom, and what keeps it from promising more."""
+    promise = spec.promise
+    if promise is None:
+        return "there is no normal class, so nothing is promised about presence"
+    rate, fewest = f"{promise.error_rate:.3g}", groups_needed(promise.error_rate)
+    sides = {"normal": promise.normal, "abnormal": promise.abnormal}
+    other = {"normal": "abnormal", "abnormal": "normal"}
+    made = [
+        f"a share of {rate} or less of {n} studies is called *{other[n]}*" for n, side in sides.items() if side.made
+    ]
+    short = [f"{n}: {side.groups} validation groups, {fewest} are needed" for n, side in sides.items() if not side.made]
+    out = f"for new patients like those of validation, {' and '.join(made)}" if made else ""
+    if short:
+        out += f"{'; ' if out else ''}no error rate of {rate} is promised for {'; nor for '.join(short)}"
+    return out
+
+
+def familiarity_in_words(spec: ModelSpec) -> str:
+    """Whether the model notices scans that are not of its kind."""
+    known = spec.familiarity
+    if known is None:
+        return (
+            "training had too few studies to tell what is no scan of this kind; the model judges whatever it is given"
+        )
+    return (
+        f"a scan unlike the training studies is *unsure* and carries a warning; so are {known.rate:.0%} of scans like "
+        f"the {known.studies} validation studies"
     )
 
 

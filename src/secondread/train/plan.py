@@ -60,6 +60,7 @@ class Plan:
         strength: of augmentation.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
         memory_mib: bound on what the feed holds.
+        error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
         reasons: why, in words, for the report.
     """
 
@@ -78,6 +79,7 @@ class Plan:
     strength: Strength = field(default_factory=Strength)
     implant: float = 0.0
     memory_mib: int = 400
+    error_rate: float = 0.1
     reasons: tuple[str, ...] = ()
 
     @property
@@ -124,6 +126,7 @@ OVERRIDES = (
     "seed",
     "implant",
     "memory_mib",
+    "error_rate",
 )
 NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
 GRID_OVERRIDES = ("size", "spacing")
@@ -221,6 +224,8 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
             raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
     if "implant" in given and not 0 <= _number("implant", given["implant"]) <= 1:
         raise UsageError(f"implant is a share of 0 to 1, got {given['implant']}")
+    if "error_rate" in given and not 0 < _number("error_rate", given["error_rate"]) < 0.5:
+        raise UsageError(f"error_rate must lie between 0 and 0.5, got {given['error_rate']}")
     width = _number("width", given.get("width", 8))
     if width % 8 or width < 8:
         raise UsageError(f"width must be a multiple of 8, got {given['width']}")

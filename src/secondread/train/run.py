@@ -16,7 +16,8 @@ from secondread.index import Index
 from secondread.infer import ModelSpec, save_model
 from secondread.models import build, loss_for
 from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_memory
-from secondread.train.card import card
+from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
+from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit, held_batches
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
@@ -85,7 +86,7 @@ def train(
         raise UsageError(
             f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
         )
-    return finish(plan, state, feed, held, run, device)
+    return finish(plan, state, feed, held, run, device, say)
 
 
 def begin(
@@ -170,11 +171,24 @@ def _silent(_: str) -> None:
     """Says nothing."""
 
 
-def finish(plan: Plan, state: State, feed: Feed, held: Sequence[Case], run: Path, device: str) -> Path:
-    """Fit the best epoch's thresholds on the validation split and write the model. Returns its folder."""
+def finish(
+    plan: Plan,
+    state: State,
+    feed: Feed,
+    held: Sequence[Case],
+    run: Path,
+    device: str,
+    say: Callable[[str], None] = _silent,
+) -> Path:
+    """Fit the best epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
+    network, groups = state.averaged, {case.study: case.group for case in held}
     batches = held_batches(feed, held, plan, device)
-    tally = validate(state.averaged, batches, loss_for(plan.loss), plan.task, plan.patch, device, mirror=True)
+    tally = validate(network, batches, loss_for(plan.loss), plan.task, plan.patch, device, mirror=True, groups=groups)
+    thresholds, promise = tally.calibration(plan.error_rate)
+    learned = [case for members in feed.sampler.classes.values() for case in members]
+    seen, judged = (feed.whole(spread(cases, MOST_STUDIES[plan.recipe.dimensions])) for cases in (learned, held))
+    familiarity = fit_familiarity(network, seen, judged, plan.patch, device, plan.seed)
     progress = state.progress
     facts = {
         "epochs": progress.epoch,
@@ -192,8 +206,12 @@ def finish(plan: Plan, state: State, feed: Feed, held: Sequence[Case], run: Path
         network=plan.network,
         recipe=plan.recipe,
         patch=plan.patch,
-        thresholds=tally.thresholds(),
+        thresholds=thresholds,
+        promise=promise,
+        familiarity=familiarity,
         trained_on=facts,
     )
+    for sentence in (promise_in_words(spec), familiarity_in_words(spec)):
+        say(sentence)
     save_model(run / "model", spec, state.best, card(spec))
     return run / "model"

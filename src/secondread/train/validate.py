@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,34 +10,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secondread.infer import Thresholds, predict
+from secondread.infer import Promise, Thresholds, calibrated, predict
 from secondread.models import Loss, Output, SecondReader, Target, Task, total
 from secondread.store import Batch
+from secondread.train.calibrate import fit_sigmoid, fit_temperature, presence_band
 
 MASK_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-FEWEST_TO_FIT = 8
-"""Studies of each kind below which a threshold keeps its default: fitted on fewer it would be noise."""
+ERROR_RATE = 0.1
 
 
 @dataclass(eq=False)
 class Tally:
-    """What was predicted and what was true, gathered over batches."""
+    """What was predicted and what was true, gathered over batches.
+
+    ``presence`` holds the logit, whether the study is abnormal, and its group.
+    """
 
     task: Task
     losses: list[tuple[float, int]] = field(default_factory=list)
-    presence: list[tuple[float, int]] = field(default_factory=list)
+    presence: list[tuple[float, int, str]] = field(default_factory=list)
     classes: list[tuple[int, int]] = field(default_factory=list)
     category: list[tuple[NDArray[np.float32], int]] = field(default_factory=list)
     overlaps: list[list[float]] = field(default_factory=list)
 
-    def add(self, output: Output, target: Target, loss: float) -> None:
-        """Take one batch in. ``loss`` is the batch's mean."""
+    def add(self, output: Output, target: Target, loss: float, groups: Sequence[str] | None = None) -> None:
+        """Take one batch in. ``loss`` is the batch's mean; without ``groups`` each study is a patient of its own."""
         self.losses.append((loss, len(target.abnormal)))
-        p, c = output.presence.detach().float().sigmoid(), output.category.detach().float()
+        z, c = output.presence.detach().float(), output.category.detach().float()
+        p = z.sigmoid()
         for b in range(len(p)):
             abnormal, category = int(target.abnormal[b]), int(target.category[b])
             if abnormal >= 0:
-                self.presence.append((float(p[b]), abnormal))
+                group = groups[b] if groups else f"#{len(self.presence)}"
+                self.presence.append((float(z[b]), abnormal, group))
             if category >= 0:
                 self.category.append((c[b].numpy(force=True), category))
             self._classify(float(p[b]), c[b].softmax(0), abnormal, category)
@@ -49,21 +54,30 @@ class Tally:
         out = {"loss": sum(v * n for v, n in self.losses) / max(1, sum(n for _, n in self.losses))}
         if self.classes:
             out["accuracy"] = float(np.mean([guess == truth for guess, truth in self.classes]))
-        truths = {truth for _, truth in self.presence}
+        truths = {truth for _, truth, _ in self.presence}
         if self.task.normal is not None and len(truths) == 2:
             from sklearn.metrics import roc_auc_score
 
-            out["presence_auc"] = float(roc_auc_score([t for _, t in self.presence], [p for p, _ in self.presence]))
+            logits, truth = [z for z, _, _ in self.presence], [t for _, t, _ in self.presence]
+            out["presence_auc"] = float(roc_auc_score(truth, logits))
         if self.overlaps:
             out["dice"] = float(np.mean([row[MASK_LEVELS.index(0.5)] for row in self.overlaps]))
         return out
 
-    def thresholds(self) -> Thresholds:
-        """Thresholds fitted on what was gathered; defaults where there was too little."""
+    def calibration(self, error_rate: float = ERROR_RATE) -> tuple[Thresholds, Promise | None]:
+        """Thresholds fitted on what was gathered, defaults where there was too little; and what they promise."""
         mask = self._mask_level()
-        # Without a normal class presence is that of the strongest voxel, so what makes a mask makes a finding.
-        low, high = _presence_band(self.presence) if self.task.normal is not None else (mask, mask)
-        return Thresholds(presence_low=low, presence_high=high, mask=mask, temperature=_temperature(self.category))
+        temperature = fit_temperature([row for row, _ in self.category], [t for _, t in self.category])
+        if self.task.normal is None:
+            # Presence is that of the strongest voxel, so what makes a mask makes a finding.
+            return Thresholds(presence_low=mask, presence_high=mask, mask=mask, temperature=temperature), None
+        logits = np.array([z for z, _, _ in self.presence])
+        abnormal = np.array([t == 1 for _, t, _ in self.presence], bool)
+        scale, shift = fit_sigmoid(logits, abnormal)
+        fitted = Thresholds(mask=mask, temperature=temperature, presence_scale=scale, presence_shift=shift)
+        present = np.array([calibrated(z, fitted) for z in logits.tolist()])
+        low, high, promise = presence_band(present, abnormal, [g for _, _, g in self.presence], error_rate)
+        return fitted.model_copy(update={"presence_low": low, "presence_high": high}), promise
 
     def _classify(self, p: float, c: Tensor, abnormal: int, category: int) -> None:
         task = self.task
@@ -102,14 +116,19 @@ def validate(
     device: str,
     *,
     mirror: bool = False,
+    groups: Mapping[str, str] | None = None,
 ) -> Tally:
-    """Predict each validation study and gather what came of it; with ``mirror``, exactly as ``read`` predicts."""
+    """Predict each validation study and gather what came of it; with ``mirror``, exactly as ``read`` predicts.
+
+    ``groups`` names the patient of each study.
+    """
     network.eval()
     tally = Tally(task)
     for batch in batches:
         target = target_of(batch, device)
         output = predict(network, batch.images.to(device), patch, mirror=mirror)
-        tally.add(output, target, total(loss(output, target, task)).item())
+        patients = [groups[study] for study in batch.studies] if groups else None
+        tally.add(output, target, total(loss(output, target, task)).item(), patients)
     return tally
 
 
@@ -128,32 +147,3 @@ def score(metrics: dict[str, float]) -> float:
     parts = [metrics[name] for name in ("accuracy", "presence_auc", "dice") if name in metrics]
     # The loss breaks ties between epochs that get the same studies right.
     return float(np.mean(parts)) - 1e-3 * metrics["loss"] if parts else -metrics["loss"]
-
-
-def _presence_band(pairs: list[tuple[float, int]]) -> tuple[float, float]:
-    """(low, high): 5 % of abnormals lie below low, 5 % of normals at or above high; one value where the two cross."""
-    positive = np.array([p for p, t in pairs if t == 1])
-    negative = np.array([p for p, t in pairs if t == 0])
-    if min(len(positive), len(negative)) < FEWEST_TO_FIT:
-        return 0.5, 0.5
-    low, high = float(np.quantile(positive, 0.05)), float(np.quantile(negative, 0.95))
-    if low >= high:
-        # Separated: any threshold between serves, and the middle is the safest.
-        low = high = (low + high) / 2
-    return low, high
-
-
-def _temperature(pairs: list[tuple[NDArray[np.float32], int]]) -> float:
-    """The temperature that minimises the cross-entropy of the validation categories (Guo 2017)."""
-    if len(pairs) < FEWEST_TO_FIT or len(pairs[0][0]) < 2:
-        return 1.0
-    from scipy.optimize import minimize_scalar
-
-    logits = torch.from_numpy(np.stack([row for row, _ in pairs]))
-    truth = torch.tensor([t for _, t in pairs])
-    found = minimize_scalar(
-        lambda log_t: float(torch.nn.functional.cross_entropy(logits / np.exp(log_t), truth)),
-        bounds=(-1.5, 1.5),
-        method="bounded",
-    )
-    return float(np.exp(found.x))

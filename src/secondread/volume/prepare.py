@@ -299,5 +299,9 @@ def _on_axis(axis: int, part: slice) -> tuple[slice, ...]:
 
 def _along(axis: int, matrix: csr_array, values: NDArray[np.float32]) -> NDArray[np.float32]:
     first = np.moveaxis(values, axis, 0)
+    if matrix.nnz:
+        # Air that the frame leaves out is neither copied nor multiplied.
+        low, high = int(matrix.indices.min()), int(matrix.indices.max()) + 1
+        first, matrix = first[low:high], matrix[:, low:high]
     out: NDArray[np.float32] = (matrix @ first.reshape(first.shape[0], -1)).reshape(-1, *first.shape[1:])
     return np.moveaxis(out, 0, axis)
