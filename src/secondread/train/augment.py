@@ -5,6 +5,7 @@ Axes: B batch, C channels, d dimensions (2 or 3), S space.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +15,14 @@ from torch.nn import functional
 ELASTIC_GRID = 5
 """Control points per axis of the smooth deformation."""
 
+BLURRED, COARSE = 0.2, 0.2
+"""Share of the samples that are blurred, and of those in thicker slices."""
+
 
 @dataclass(frozen=True)
 class Strength:
-    """How far augmentation goes. Angles in degrees, lengths as a share of the patch."""
+    """How far augmentation goes. Angles in degrees, lengths as a share of the patch; blur as a standard deviation in
+    voxels; coarse as how much thicker than the prepared voxels a slice may be (1: twice as thick)."""
 
     rotation: float = 15.0
     zoom: float = 0.15
@@ -29,6 +34,8 @@ class Strength:
     gamma: float = 0.25
     noise: float = 0.1
     bias: float = 0.2
+    blur: float = 1.0
+    coarse: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,8 @@ class Parameters:
         bias: (B, C, 3, ...) log of a smooth multiplicative field at control points.
         noise: (B,) standard deviation.
         seed: of the noise itself.
+        blur: (B,) standard deviation in voxels, 0 for most.
+        coarse: (B,) thickness of a slice in voxels, 1 for most; ``thick``: (B,) across which axis of S.
     """
 
     matrix: Tensor
@@ -54,6 +63,9 @@ class Parameters:
     bias: Tensor
     noise: Tensor
     seed: int
+    blur: Tensor
+    coarse: Tensor
+    thick: Tensor
 
 
 def draw(images: Tensor, strength: Strength, seed: int) -> Parameters:
@@ -82,7 +94,16 @@ def draw(images: Tensor, strength: Strength, seed: int) -> Parameters:
         bias=strength.bias * torch.randn(batch, channels, *[3] * d, generator=rng),
         noise=strength.noise * torch.rand(batch, generator=rng) * noisy,
         seed=int(torch.randint(2**62, (1,), generator=rng)),
+        blur=strength.blur * _sometimes(batch, BLURRED, rng),
+        coarse=1 + strength.coarse * _sometimes(batch, COARSE, rng),
+        thick=torch.randint(d, (batch,), generator=rng),
     )
+
+
+def _sometimes(batch: int, share: float, rng: torch.Generator) -> Tensor:
+    """(B,) between 0 and 1 for a share of the samples, 0 for the others."""
+    chosen = torch.rand(batch, generator=rng) < share
+    return torch.rand(batch, generator=rng) * chosen
 
 
 def apply(images: Tensor, masks: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
@@ -99,6 +120,7 @@ def apply(images: Tensor, masks: Tensor, p: Parameters) -> tuple[Tensor, Tensor]
     both = torch.cat([images, (masks > 0).to(images.dtype)[:, None]], dim=1)
     both = functional.grid_sample(both, _grid(images, p), padding_mode="border", align_corners=False)
     images, masks = both[:, :-1], (both[:, -1] >= 0.5).to(masks.dtype)
+    images = _resolution(images, p)
     shape = (*images.shape[:2], *[1] * (images.ndim - 2))
     images = _gamma(images, p.gamma.to(images.device).reshape(shape))
     field = _smooth(p.bias.to(images.device), images.shape[2:]).exp()
@@ -138,6 +160,46 @@ def _smooth(control: Tensor, size: torch.Size) -> Tensor:
     """Control points (B, n, *grid) -> (B, n, *S), linear."""
     mode = "bilinear" if len(size) == 2 else "trilinear"
     return functional.interpolate(control, size=size, mode=mode, align_corners=True)
+
+
+def _resolution(images: Tensor, p: Parameters) -> Tensor:
+    """Some samples blurred, some as if acquired in thicker slices; a new tensor where any is."""
+    changed = ((p.blur > 0) | (p.coarse > 1)).nonzero().flatten().tolist()
+    if not changed:
+        return images
+    images = images.clone()
+    for sample in changed:
+        image = images[sample : sample + 1]
+        if p.coarse[sample] > 1:
+            image = _thicken(image, int(p.thick[sample]), float(p.coarse[sample]))
+        if p.blur[sample] > 0:
+            for axis in range(image.ndim - 2):
+                image = _blur(image, axis, float(p.blur[sample]))
+        images[sample : sample + 1] = image
+    return images
+
+
+def _thicken(image: Tensor, axis: int, voxels: float) -> Tensor:
+    """(1, C, *S) averaged over slices ``voxels`` thick along one axis of S and interpolated back."""
+    size = list(image.shape[2:])
+    few = [max(2, round(n / voxels)) if a == axis else n for a, n in enumerate(size)]
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    return functional.interpolate(functional.interpolate(image, size=few, mode="area"), size=size, mode=mode)
+
+
+def _blur(image: Tensor, axis: int, sigma: float) -> Tensor:
+    """(1, C, *S) under a Gaussian along one axis of S, cut off at three standard deviations; borders are repeated."""
+    d, channels = image.ndim - 2, image.shape[1]
+    reach = min(math.ceil(3 * sigma), image.shape[2 + axis] - 1)
+    at = torch.arange(-reach, reach + 1, device=image.device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    shape = [-1 if a == axis else 1 for a in range(d)]
+    weight = (kernel / kernel.sum()).reshape(1, 1, *shape).repeat(channels, 1, *[1] * d)
+    # functional.pad counts axes from the last.
+    padding = [reach if a == axis else 0 for a in reversed(range(d)) for _ in range(2)]
+    padded = functional.pad(image, padding, mode="replicate")
+    out: Tensor = (functional.conv2d if d == 2 else functional.conv3d)(padded, weight, groups=channels)
+    return out
 
 
 def _gamma(images: Tensor, gamma: Tensor) -> Tensor:
