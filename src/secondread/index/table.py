@@ -25,11 +25,12 @@ import polars as pl
 from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
 from secondread.files import write_whole
 
-VERSION = 1
+VERSION = 2
 """Of the columns and their meaning. A reader refuses versions that it does not know."""
 
 VERSION_KEY = "secondread.index.version"
 NOTES_KEY = "secondread.index.notes"
+LEAK_KEY = "secondread.index.accepted_leak"
 
 SPLITS = ("train", "validation", "test")
 
@@ -92,6 +93,29 @@ class Row:
         return self.kind == "picture"
 
 
+@dataclass(frozen=True)
+class AcceptedLeak:
+    """That the split leaks and was taken all the same (``train --accept-leak``).
+
+    Attributes:
+        patients: how many are on two sides or more.
+        clusters: how many clusters of near-duplicates are.
+        studies: by side but train, how many share a patient or a picture with a study that is learned from.
+    """
+
+    patients: int
+    clusters: int
+    studies: dict[str, int]
+
+    def __str__(self) -> str:
+        shares = " and ".join(f"{count:,} {side}" for side, count in self.studies.items())
+        return (
+            f"LEAKY SPLIT, accepted with --accept-leak: {self.patients:,} patients and {self.clusters:,} clusters of "
+            f"near-duplicates are on both sides; {shares} studies share a patient or a picture with the training "
+            f"studies. Every figure on them is too good."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Index:
     """A table of studies and what there is to say about it.
@@ -99,14 +123,17 @@ class Index:
     Attributes:
         table: columns as in ``SCHEMA``.
         notes: sentences for a person: how labels and groups were found, what is odd.
+        accepted_leak: where the given split leaks and was accepted, how much; else None.
     """
 
     table: pl.DataFrame
     notes: tuple[str, ...] = ()
+    accepted_leak: AcceptedLeak | None = None
 
     @classmethod
-    def of(cls, rows: Iterable[Row], notes: Sequence[str] = ()) -> Index:
-        return cls(pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA), tuple(notes))
+    def of(cls, rows: Iterable[Row], notes: Sequence[str] = (), accepted_leak: AcceptedLeak | None = None) -> Index:
+        table = pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA)
+        return cls(table, tuple(notes), accepted_leak)
 
     @property
     def included(self) -> pl.DataFrame:
@@ -150,6 +177,8 @@ class Index:
         """The bytes of the Parquet file."""
         buffer = io.BytesIO()
         metadata = {VERSION_KEY: str(VERSION), NOTES_KEY: json.dumps(self.notes, ensure_ascii=False)}
+        if self.accepted_leak:
+            metadata[LEAK_KEY] = json.dumps(asdict(self.accepted_leak))
         self.table.write_parquet(buffer, metadata=metadata)
         return buffer.getvalue()
 
@@ -185,7 +214,8 @@ class Index:
             raise UnsupportedFormat(
                 f"{path} has the columns {', '.join(table.columns)}; an index has {', '.join(SCHEMA)}, in this order"
             )
-        return cls(table, tuple(json.loads(metadata.get(NOTES_KEY, "[]"))))
+        leak = json.loads(metadata.get(LEAK_KEY, "null"))
+        return cls(table, tuple(json.loads(metadata.get(NOTES_KEY, "[]"))), leak and AcceptedLeak(**leak))
 
 
 def _to_record(row: Row) -> dict[str, Any]:
