@@ -10,12 +10,15 @@ Shape legend: n prints, P planes, S the side of a print, C kinds at all scales, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from secondread.index.likeness import levelled, shrinking
 from secondread.index.turns import Turn, turns_of
@@ -41,8 +44,11 @@ FLAT = 50_000
 PROBES = 4
 """Cells of that grid that are looked into."""
 
-BLOCK = 4096
-"""Prints at a time: bounds the memory of a search."""
+BLOCK, CACHED = 4096, 128
+"""Prints at a time in a search, whose memory it bounds, and in a description, which the cache should hold."""
+
+WORKERS = 8
+"""Threads at most that describe."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,6 +62,19 @@ def describe(prints: NDArray[np.uint8]) -> NDArray[np.float32]:
         kinds = _edges(levelled(shrink @ roots @ shrink.T, side / 8, 3.0))
         out.append(pool @ kinds @ pool.T)
     return np.concatenate(out, axis=2)
+
+
+def describe_all(prints: NDArray[np.uint8], progress: Progress | None = None) -> NDArray[np.float16]:
+    """As :func:`describe`, of many, in half precision: a few hundred numbers each."""
+    out = np.empty((len(prints), prints.shape[1], len(SCALES) * KINDS, PARTS, PARTS), np.float16)
+    starts = range(0, len(prints), CACHED)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, WORKERS), "describe") as pool, threadpool_limits(1):
+        parts = pool.map(lambda at: describe(prints[at : at + CACHED]), starts)
+        for at, part in zip(starts, parts, strict=True):
+            out[at : at + CACHED] = part
+            if progress:
+                progress("describing scans", at + len(part), len(prints))
+    return out
 
 
 def _edges(cells: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,19 +116,19 @@ def candidates(prints: NDArray[np.uint8], nearest: int, progress: Progress | Non
     n = len(prints)
     if n <= nearest + 1:
         return np.stack(np.triu_indices(n, 1), axis=1).astype(np.int64)
-    whiten = _whitening(prints)
+    described = describe_all(prints, progress)
+    whiten = _whitening(described)
     identity, *others = turns_of(prints.shape[1])
-    vectors = np.concatenate([whiten(describe(prints[at : at + BLOCK]), identity) for at in range(0, n, BLOCK)])
+    vectors = np.concatenate([whiten(described[at : at + BLOCK], identity) for at in range(0, n, BLOCK)])
     search = _searching(vectors)
     out = []
     for at in range(0, n, BLOCK):
         if progress:
             progress("looking for near-duplicates", min(at + BLOCK, n), n)
         mine = np.arange(at, min(at + BLOCK, n))
-        described = describe(prints[mine])
         near, found = search.search(vectors[mine], nearest + 1)
         for turn in others:
-            more = search.search(whiten(described, turn), nearest + 1)
+            more = search.search(whiten(described[mine], turn), nearest + 1)
             near, found = np.concatenate([near, more[0]], axis=1), np.concatenate([found, more[1]], axis=1)
             # Of each print the nearest in any turn; those it found before may be among them once more.
             best = np.argpartition(-near, 2 * nearest, axis=1)[:, : 2 * nearest + 1]
@@ -132,10 +151,10 @@ def _paired(mine: NDArray[np.int64], found: NDArray[np.int64], near: NDArray[np.
     return np.sort(pairs, axis=1)
 
 
-def _whitening(prints: NDArray[np.uint8]) -> Callable[[NDArray[np.float32], Turn], NDArray[np.float32]]:
-    """Descriptions and a turn -> unit vectors (n, D), found from prints spread over all of them, in all turns."""
-    sample = describe(prints[:: -(-len(prints) // SAMPLE)])
-    turns = turns_of(prints.shape[1])
+def _whitening(described: NDArray[np.float16]) -> Callable[[NDArray[np.float16], Turn], NDArray[np.float32]]:
+    """What brings descriptions in a turn to unit vectors (n, D), found from some spread over all, in all turns."""
+    sample = described[:: -(-len(described) // SAMPLE)].astype(np.float32)
+    turns = turns_of(described.shape[1])
     length = sample[0].size
     total, square = np.zeros(length), np.zeros((length, length))
     for turn in turns:
@@ -149,8 +168,8 @@ def _whitening(prints: NDArray[np.uint8]) -> Callable[[NDArray[np.float32], Turn
     # What varies least is what few prints tell of; a share of the whole keeps it from being blown up.
     weights = (axes[:, kept] / np.sqrt(np.maximum(spread[kept], 0) + 1e-3 * spread[-1])).astype(np.float32)
 
-    def whiten(descriptions: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
-        values = (turned(descriptions, turn).reshape(-1, length) - mean) @ weights
+    def whiten(descriptions: NDArray[np.float16], turn: Turn) -> NDArray[np.float32]:
+        values = (turned(descriptions.astype(np.float32), turn).reshape(-1, length) - mean) @ weights
         return np.ascontiguousarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6))
 
     return whiten

@@ -29,8 +29,7 @@ Cells = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 
 SCALES, SHIFTS = (0.86, 1.0, 1.16), (-0.06, -0.03, 0.0, 0.03, 0.06)
-WINDOWS = tuple((scale, down, across) for scale in SCALES for down in SHIFTS for across in SHIFTS)
-"""Scale, and shift down and across in shares of a side, of the windows of the rough comparison."""
+"""Scales, and shifts down and across in shares of a side, of the windows of the rough comparison."""
 
 ROUGH = 16
 """Cells along a side in the rough comparison, and in ..."""
@@ -210,21 +209,22 @@ def _moved(fit: Cells, planes: int, side: int) -> NDArray[np.bool_]:
 def _rough(smooth: Cells, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[NDArray[np.int64], Cells]:
     """Which turn of the second, and which window of the first, are most alike: (m), and a fit (m, 2, 2)."""
     n, planes, side, _ = smooth.shape
+    axis = np.array([[(scale, shift) for shift in SHIFTS] for scale in SCALES], np.float32)
     shrink = shrinking(side, ROUGH)
-    fits = np.array([[(scale, down * side), (scale, across * side)] for scale, down, across in WINDOWS], np.float32)
-    (rows, columns), _ = zip(*(sampling(fits[:, axis], side) for axis in (0, 1)), strict=True)
+    window = shrinking(FIT, ROUGH) @ sampling(axis * np.array([1, FIT], np.float32), FIT)[0]  # (scales, shifts, s, FIT)
     few, again = np.unique(first, return_inverse=True)
-    views = (shrink @ rows) @ smooth[few][:, :, None] @ (shrink @ columns).swapaxes(1, 2)  # (few, P, W, s, s)
-    seen = _unit(views.swapaxes(1, 2).reshape(len(few), len(WINDOWS), -1)).swapaxes(1, 2)
-    cells = _unit(np.asarray(shrink @ smooth @ shrink.T, np.float32).reshape(n, -1))[
-        :, permutation(planes, ROUGH)
-    ]  # (n, T, P * s * s)
+    small = shrinking(side, FIT) @ smooth[few] @ shrinking(side, FIT).T
+    views = (window @ small[:, :, None, None])[..., None, :, :] @ window[:, None].swapaxes(-1, -2)
+    views = np.moveaxis(views, 1, 4).reshape(len(few), axis[..., 0].size * len(SHIFTS), -1)
+    seen = _unit(np.asarray(views, np.float32)).swapaxes(1, 2)
+    cells = _unit(np.asarray(shrink @ smooth @ shrink.T, np.float32).reshape(n, -1))[:, permutation(planes, ROUGH)]
     best = np.empty(len(first), np.int64)
     for member in range(len(few)):
         mine = again == member
         best[mine] = (cells[second[mine]] @ seen[member]).reshape(int(mine.sum()), -1).argmax(axis=1)
-    turn, window = np.divmod(best, len(WINDOWS))
-    return turn, fits[window]
+    turn, best = np.divmod(best, views.shape[1])
+    scale, down, across = np.unravel_index(best, (len(SCALES), len(SHIFTS), len(SHIFTS)))
+    return turn, np.stack([axis[scale, down], axis[scale, across]], axis=1) * np.array([1, side], np.float32)
 
 
 def _unit(vectors: Cells) -> Cells:
