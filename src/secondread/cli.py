@@ -46,6 +46,7 @@ Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pi
 Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
 Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
 Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
+AcceptLeak = Annotated[bool, typer.Option("--accept-leak", help="Train on a split that leaks; the report says so.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -105,7 +106,7 @@ def index(
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
         with Progress() as progress:
-            table = _index(data, labels, normal, seed, progress, repair=repair)
+            table = _index(data, labels, normal, seed, progress, repair=repair, beside=out)
             table.save(out)
         say(summarise(table))
         say(f"\nwrote {out}")
@@ -171,6 +172,7 @@ def train(
     seed: Seed = None,
     labels: Labels = None,
     normal: Normal = None,
+    accept_leak: AcceptLeak = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -187,7 +189,9 @@ def train(
 
         if not data and not resume:
             raise UsageError("name the data to train on, or --resume to go on with a run")
-        if resume and (data or plan or labels or normal or any(value is not None for value in flags.values())):
+        if resume and (
+            data or plan or labels or normal or accept_leak or any(value is not None for value in flags.values())
+        ):
             raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
         chosen = _device(device)
@@ -200,7 +204,8 @@ def train(
                     raise UsageError("labels were settled when the store was packed: give them to pack")
                 source = open_packed(data[0])
             else:
-                source = _index(data, labels, normal, overrides.get("seed"), progress)
+                number = overrides.get("seed")
+                source = _index(data, labels, normal, number, progress, accept_leak=accept_leak, beside=out)
         model = train_run(source, out, overrides=overrides, resume=resume, device=chosen, progress=progress, say=say)
         say(f"{outcome_line(out)}\nmodel: {model}\njudge it: secondread evaluate {quote(str(out))}")
 
@@ -393,12 +398,23 @@ def _index(
     progress: Progress,
     *,
     repair: bool = False,
+    accept_leak: bool = False,
+    beside: Path | None = None,
 ) -> Index:
     from secondread.config import whole_number
-    from secondread.index import build_index
+    from secondread.index import build_index, reporting_leaks
 
     number = whole_number("seed", seed or 0)
-    return build_index(data, labels=labels, normal=normal or (), seed=number, progress=progress, repair=repair)
+    with reporting_leaks(beside):
+        return build_index(
+            data,
+            labels=labels,
+            normal=normal or (),
+            seed=number,
+            repair=repair,
+            accept_leak=accept_leak,
+            progress=progress,
+        )
 
 
 def _device(name: str) -> str:

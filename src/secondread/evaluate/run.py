@@ -216,7 +216,7 @@ def _rows_to_judge(own: Index, other: Index | None, name: str) -> list[Row]:
 
 def leak_accepted(own: Index, divided: int) -> bool:
     """Whether someone let the run learn from a split that leaks: the index says so, or the split itself."""
-    return bool(getattr(own, "leak_accepted", False)) or divided > 0
+    return own.accepted_leak is not None or divided > 0
 
 
 def _accepted(divided: int) -> list[str]:

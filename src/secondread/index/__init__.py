@@ -10,20 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from secondread.index.build import build_index, require_learnable, studies_in
+    from secondread.index.leakage import GivenSplitLeaks, reporting_leaks
     from secondread.index.summary import summarise
-    from secondread.index.table import SPLITS, Index, Row
+    from secondread.index.table import SPLITS, AcceptedLeak, Index, Row
 
 _HOMES = {
     "SPLITS": "table",
+    "AcceptedLeak": "table",
+    "GivenSplitLeaks": "leakage",
     "Index": "table",
     "Row": "table",
     "build_index": "build",
+    "reporting_leaks": "leakage",
     "require_learnable": "build",
     "studies_in": "build",
     "summarise": "summary",
 }
 
-__all__ = ["SPLITS", "Index", "Row", "build_index", "require_learnable", "studies_in", "summarise"]
+__all__ = [
+    "SPLITS",
+    "AcceptedLeak",
+    "GivenSplitLeaks",
+    "Index",
+    "Row",
+    "build_index",
+    "reporting_leaks",
+    "require_learnable",
+    "studies_in",
+    "summarise",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondread.errors import DataError, LabelError
@@ -13,10 +13,11 @@ from secondread.index.duplicates import cluster
 from secondread.index.gather import gather
 from secondread.index.inspect import inspect
 from secondread.index.join import join_labels
+from secondread.index.leakage import GivenSplitLeaks
 from secondread.index.names import is_normal, squeeze
-from secondread.index.split import find_leaks, freeze, refuse_leaks
+from secondread.index.split import SAME_PATIENT, Leak, find_leaks, freeze
 from secondread.index.summary import studies_of_patients
-from secondread.index.table import Index, Row
+from secondread.index.table import SPLITS, AcceptedLeak, Index, Row
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,6 +42,7 @@ def build_index(
     seed: int = 0,
     fractions: tuple[float, float, float] = FRACTIONS,
     repair: bool = False,
+    accept_leak: bool = False,
     progress: Progress | None = None,
 ) -> Index:
     """Index data in any mixture of forms: a folder per class, per patient or per split, a CSV, a BIDS tree, flat
@@ -52,18 +54,20 @@ def build_index(
         seed: decides the split where the data do not.
         fractions: of studies in train, validation and test.
         repair: where a given split leaks, deal what it divides anew instead of refusing.
+        accept_leak: where it leaks, keep it, and say so in ``Index.accepted_leak``.
         progress: called as ``progress(what, done, total)``.
 
     Raises:
         DataError: nothing there, or nothing that can be read.
         LabelError: labels that contradict each other or the files.
-        LeakError: a given split divides a patient or near-duplicates, and ``repair`` is false.
+        GivenSplitLeaks: a given split divides a patient or near-duplicates, and is neither to be repaired nor accepted.
         UsageError: fractions that are no shares.
     """
     if not data:
         raise DataError("no data were given: name a folder, a CSV or an index")
+    settle = _Settling(seed, fractions, repair=repair, accept=accept_leak)
     if len(data) == 1 and data[0].suffix.lower() == ".parquet" and labels is None and not normal:
-        return _frozen(Index.load(data[0]), seed, fractions, repair=repair)
+        return _reopened(Index.load(data[0]), settle)
     drafts, indexed, notes = gather([Path(path) for path in data], normal, progress)
     if labels is not None:
         drafts, more = join_labels(drafts, labels.absolute())
@@ -72,33 +76,65 @@ def build_index(
     _require_some(rows, data)
     rows, more = _mark_normal(rows, normal)
     notes += more
-    clusters, more = cluster(rows)
+    clusters, more = cluster(rows, progress)
     notes += more
     rows = [replace(row, cluster=number) for row, number in zip(rows, clusters, strict=True)]
     notes += [*_group_notes(rows), *_oddities(rows)]
-    sides, more = freeze(rows, seed=seed, fractions=fractions, repair=repair)
-    given = _replaced(rows)
-    rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
-    return Index.of(rows, list(dict.fromkeys([*notes, *more])), given)
+    return settle(rows, notes)
 
 
-def _frozen(index: Index, seed: int, fractions: tuple[float, float, float], *, repair: bool) -> Index:
+@dataclass(frozen=True)
+class _Settling:
+    """Rows to an index with a frozen split, by what was said about a given one that leaks."""
+
+    seed: int
+    fractions: tuple[float, float, float]
+    repair: bool
+    accept: bool
+
+    def __call__(self, rows: Sequence[Row], notes: Sequence[str]) -> Index:
+        leaks = find_leaks(rows)
+        if leaks and not (self.repair or self.accept):
+            repaired = replace(self, repair=True)(rows, notes)
+            raise GivenSplitLeaks(rows, leaks, repaired)
+        accept = self.accept and not self.repair
+        sides, more = freeze(rows, seed=self.seed, fractions=self.fractions, repair=self.repair, accept=accept)
+        frozen = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
+        accepted = _accepted(frozen, leaks) if leaks and accept else None
+        given = {row.study: row.split for row in rows if row.split is not None and not row.excluded}
+        said = [str(accepted)] if accepted else []
+        every = list(dict.fromkeys([*said, *notes, *more, *_divided_sites(frozen)]))
+        return Index.of(frozen, every, given if leaks and not accept else None, accepted)
+
+
+def _reopened(index: Index, settle: _Settling) -> Index:
     """An index as it is, unless its split leaks: a file that others wrote or edited is not trusted to be clean."""
     rows = index.all_rows()
-    if not repair:
-        refuse_leaks(rows)
-    if not find_leaks([row for row in rows if not row.excluded]):
-        return index
-    sides, notes = freeze(rows, seed=seed, fractions=fractions, repair=True)
-    given = _replaced(rows)
-    rows = [replace(row, split=side) for row, side in zip(rows, sides, strict=True)]
-    return Index.of(rows, list(dict.fromkeys([*index.notes, *notes])), given)
+    return settle(rows, index.notes) if find_leaks(rows) else index
 
 
-def _replaced(rows: Sequence[Row]) -> dict[str, str]:
-    """The given split of ``rows``, where it leaks and so is about to be replaced; else nothing."""
+def _accepted(rows: Sequence[Row], leaks: Sequence[Leak]) -> AcceptedLeak:
     kept = [row for row in rows if not row.excluded]
-    return {row.study: row.split for row in kept if row.split is not None} if find_leaks(kept) else {}
+    learned = [row for row in kept if row.split == "train"]
+    groups, clusters = {row.group for row in learned}, {row.cluster for row in learned}
+    tied = Counter(row.split for row in kept if row.group in groups or row.cluster in clusters)
+    patients = sum(leak.why == SAME_PATIENT for leak in leaks)
+    return AcceptedLeak(patients, len(leaks) - patients, {side: tied[side] for side in SPLITS[1:]})
+
+
+def _divided_sites(rows: Sequence[Row]) -> list[str]:
+    """Whether test studies come from sites that were learned from: no leak, but it bounds what a figure says."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.site is not None and row.split is not None:
+            sides[row.site].add(row.split)
+    shared = sum("train" in found and "test" in found for found in sides.values())
+    if not shared or len(sides) < 2:
+        return []
+    return [
+        f"{shared:,} of {len(sides):,} sites are in train and in test: figures on the test studies are of these sites, "
+        f"and say nothing about a new one."
+    ]
 
 
 def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[Row]:

@@ -2,23 +2,18 @@
 
 Thumbprint: the study shrunk to ``SIDE`` x ``SIDE`` cells, scaled from its darkest to its brightest cell to one byte
 each. Of a picture, its grey values, ``SIDE**2`` bytes; of a volume, the middle of each axis (nearest to L, P, S) of
-the volume shrunk to a cube, three such planes. It survives another file format, compression or size, and another
-order of the voxels.
+the volume shrunk to a cube, three such planes.
 
-Likeness of two thumbprints: the cosine between their differences of neighbouring cells. Differences, because plain
-grey values of any two heads on black are alike at 0.9 already. Measured on 2,545 head slices: the worst of 800 copies
-(JPEG quality 30 to 90, scaled by 0.35 to 1.7) kept 0.986, 99 of 100 more than 0.998; a tumour slice and the slice
-most like it in the set were alike at 0.88 in the middle, 0.947 at the 90th percentile and 0.979 at most. At 0.97 the
-largest cluster held ten copies of one picture, and 25 tumour slices were tied to a neighbour. Of 30 healthy heads
-and 10 skull-stripped ones, two different people were alike at 0.89 at most; copies with voxels 1.5 times as large,
-axes permuted and flipped, at 0.995 at least.
+Two thumbprints are alike if they are so in some turn, shift and scale, however bright: ``candidates`` says which are
+worth a look, ``likeness`` looks. Where the level is set and what it costs: docs/decisions/005-near-duplicates.md.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +21,14 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from secondread.index.candidates import candidates
+from secondread.index.likeness import likeness
 from secondread.index.table import Row
 from secondread.volume import Picture, Volume
 from secondread.volume.prepare import axis_matrix
 
-SIDE = 24
-LEVELS = (0.97, 0.985, 0.995)
+SIDE = 48
+LEVELS = (0.65, 0.78, 0.9)
 """Likeness above which two studies are one. The first holds; where it makes a cluster so large that likeness says
 nothing (drawings, scans on one template), the members of that cluster are compared by the next."""
 
@@ -39,10 +36,14 @@ MAX_CLUSTER = 20
 MAX_CLUSTER_SHARE = 0.05
 """A cluster is too large with more members than both MAX_CLUSTER and this share of all studies."""
 
+NEAREST = ((50_000, 32), (500_000, 8))
+"""Up to so many thumbprints, each is compared with so many that are nearest to it; beyond, with ``NEAREST_OF_MANY``."""
+
+NEAREST_OF_MANY = 3
+
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601 luma
 
-BLOCK = 1024
-"""Studies compared with all others at a time: bounds the memory of a search."""
+Progress = Callable[[str, int, int], None]
 
 
 def thumbprint(scan: Picture | Volume) -> bytes:
@@ -97,7 +98,7 @@ def sha256_of(files: Iterable[Path]) -> tuple[str, int]:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest(), size
 
 
-def cluster(rows: Sequence[Row]) -> tuple[list[int], list[str]]:
+def cluster(rows: Sequence[Row], progress: Progress | None = None) -> tuple[list[int], list[str]]:
     """A cluster number per row: rows with equal bytes or alike thumbprints share one. Excluded rows get -1.
 
     Returns:
@@ -109,7 +110,7 @@ def cluster(rows: Sequence[Row]) -> tuple[list[int], list[str]]:
     for size in sorted({len(rows[n].thumbprint) for n in included} - {0}):
         members = [n for n in included if len(rows[n].thumbprint) == size and any(rows[n].thumbprint)]
         pairs.append(_equal(rows, members, "thumbprint"))
-        more, said = _alike(rows, members)
+        more, said = _alike(rows, members, progress)
         pairs.append(more)
         notes += said
     component = components(len(rows), np.concatenate(pairs))
@@ -134,50 +135,39 @@ def _equal(rows: Sequence[Row], members: Sequence[int], column: str) -> NDArray[
     return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
 
 
-def _alike(rows: Sequence[Row], members: Sequence[int]) -> tuple[NDArray[np.int64], list[str]]:
+def _alike(
+    rows: Sequence[Row], members: Sequence[int], progress: Progress | None
+) -> tuple[NDArray[np.int64], list[str]]:
     """Pairs of rows with alike thumbprints, as numbers of rows; and notes."""
     # Of equal thumbprints one is enough: ten thousand copies would make fifty million pairs.
     kept = np.array(list({rows[n].thumbprint: n for n in reversed(members)}.values()), np.int64)[::-1]
     if len(kept) < 2:
         return np.zeros((0, 2), np.int64), []
-    vectors = _vectors([rows[n].thumbprint for n in kept])
+    prints = np.frombuffer(b"".join(rows[n].thumbprint for n in kept), np.uint8).reshape(len(kept), -1, SIDE, SIDE)
+    pairs, alike = find_pairs(prints, progress)
     limit = max(MAX_CLUSTER, int(MAX_CLUSTER_SHARE * len(kept)))
-    pending, out, notes = [np.arange(len(kept))], [], []
-    for number, level in enumerate(LEVELS):
-        too_large: list[NDArray[np.int64]] = []
-        for part in pending:
-            pairs = _above(vectors[part], level)
-            component = components(len(part), pairs)
-            large = np.flatnonzero(np.bincount(component) > limit) if number + 1 < len(LEVELS) else np.zeros(0, int)
-            too_large += [part[component == which] for which in large]
-            out.append(kept[part[pairs[~np.isin(component[pairs[:, 0]], large)]]])
-        if too_large:
+    notes = []
+    for level, next_level in pairwise(LEVELS):
+        component = components(len(kept), pairs)[pairs[:, 0]]
+        sizes = np.bincount(components(len(kept), pairs), minlength=1)
+        crowded = sizes[component] > limit
+        if crowded.any():
             notes.append(
-                f"{sum(map(len, too_large)):,} studies look so much alike (likeness above {level}) that only those "
-                f"above {LEVELS[number + 1]} count as duplicates."
+                f"{int(sizes[np.unique(component[crowded])].sum()):,} studies look so much alike (likeness above "
+                f"{level}) that only those above {next_level} count as duplicates."
             )
-        pending = too_large
-    return np.concatenate(out).reshape(-1, 2), notes
+        stays = ~crowded | (alike > next_level)
+        pairs, alike = pairs[stays], alike[stays]
+    return kept[pairs], notes
 
 
-def _vectors(prints: Sequence[bytes]) -> NDArray[np.float32]:
-    """Unit vectors (n, d) of the differences between neighbouring cells; no print is blank."""
-    cells = np.frombuffer(b"".join(prints), np.uint8).reshape(len(prints), -1, SIDE, SIDE).astype(np.float32)
-    down = np.diff(cells, axis=2)[..., :-1].reshape(len(prints), -1)
-    across = np.diff(cells, axis=3)[:, :, :-1].reshape(len(prints), -1)
-    vectors = np.concatenate([down, across], axis=1)
-    return np.ascontiguousarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1.0))
-
-
-def _above(vectors: NDArray[np.float32], level: float) -> NDArray[np.int64]:
-    """Pairs (m, 2), a < b, of vectors whose cosine is above ``level``."""
-    import faiss
-
-    search = faiss.IndexFlatIP(vectors.shape[1])
-    search.add(vectors)
-    out = []
-    for start in range(0, len(vectors), BLOCK):
-        limits, _, found = search.range_search(vectors[start : start + BLOCK], level)
-        a = start + np.repeat(np.arange(len(limits) - 1), np.subtract(limits[1:], limits[:-1], dtype=np.int64))
-        out.append(np.stack([a, found], axis=1)[a < found])
-    return np.concatenate(out).astype(np.int64)
+def find_pairs(
+    prints: NDArray[np.uint8], progress: Progress | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pairs (m, 2), a < b, of thumbprints (n, P, SIDE, SIDE) that are alike above the first of ``LEVELS``, and how
+    alike they are (m)."""
+    nearest = next((nearest for n, nearest in NEAREST if len(prints) <= n), NEAREST_OF_MANY)
+    pairs = candidates(prints, nearest, progress)
+    alike = likeness(prints, pairs, progress)
+    found = alike > LEVELS[0]
+    return pairs[found], alike[found]

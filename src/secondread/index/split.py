@@ -26,6 +26,7 @@ MAX_SHOWN = 5
 
 SAME_PATIENT = "one patient"  # not which: a group may be what a hospital calls the patient
 SAME_PICTURE = "the same or nearly the same picture"
+TIED = "tied by copies and patients between them that the split leaves open"
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 FREE = -1
@@ -71,7 +72,12 @@ class _Deal:
 
 
 def freeze(
-    rows: Sequence[Row], *, seed: int, fractions: tuple[float, float, float], repair: bool = False
+    rows: Sequence[Row],
+    *,
+    seed: int,
+    fractions: tuple[float, float, float],
+    repair: bool = False,
+    accept: bool = False,
 ) -> tuple[list[str | None], list[str]]:
     """A side for every row, None for excluded ones; and notes.
 
@@ -81,9 +87,10 @@ def freeze(
     Args:
         fractions: of studies in train, validation and test.
         repair: deal the units that a given split divides anew, instead of refusing.
+        accept: leave them divided, each part where the data put it.
 
     Raises:
-        LeakError: the given split divides a patient or a cluster, and ``repair`` is false.
+        LeakError: the given split divides a patient or a cluster, and neither ``repair`` nor ``accept`` is true.
         UsageError: fractions that are negative, do not add up to 1, or leave nothing to train on.
     """
     shares = np.array(fractions, float)
@@ -91,7 +98,7 @@ def freeze(
         raise UsageError(
             f"the split's fractions {fractions} should be three shares that add up to 1, the first above 0"
         )
-    if not repair:
+    if not (repair or accept):
         refuse_leaks(rows)
     included = [n for n, row in enumerate(rows) if not row.excluded]
     kept = [rows[n] for n in included]
@@ -101,8 +108,10 @@ def freeze(
     given = np.array([SPLITS.index(row.split) if row.split else FREE for row in kept], np.int64)
     present = np.bincount(given[given >= 0], minlength=len(SPLITS))
     notes: list[str] = []
+    if leaks and accept:
+        unit = _parts(unit, given)
     side = _given_sides(unit, given)
-    if leaks:
+    if leaks and not accept:
         notes.append(
             f"The given split divided {int((side == _DIVIDED).sum())} patients or clusters of near-duplicates. "
             f"They were dealt anew, so this split is not the one that the data gave."
@@ -122,8 +131,40 @@ def freeze(
     return out, notes
 
 
+def _parts(unit: NDArray[np.int32], given: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Units, those that the given sides divide cut along them; what has no side goes with what is in train."""
+    divided = np.flatnonzero(_given_sides(unit, given) == _DIVIDED)
+    part = np.where(np.isin(unit, divided), np.maximum(given, TRAIN), 0)
+    return np.asarray(np.unique(unit.astype(np.int64) * len(SPLITS) + part, return_inverse=True)[1], np.int32)
+
+
+def pairs_across(rows: Sequence[Row]) -> list[Leak]:
+    """Every study that is on another side than the first of its cluster or patient, with that first one; copies before
+    patients."""
+    groups, clusters = [row.group for row in rows], [row.cluster for row in rows]
+    pairs = [*_pairs(rows, clusters, SAME_PICTURE), *_pairs(rows, groups, SAME_PATIENT)]
+    once = {(leak.study, leak.other): leak for leak in reversed(pairs)}
+    # Sides that meet through a study without one have no pair of their own.
+    through = [leak for leak in find_leaks(rows) if leak.why == TIED]
+    return [*reversed(once.values()), *through]
+
+
+def _pairs(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
+    first: dict[object, Row] = {}
+    pairs = []
+    for row, key in zip(rows, keys, strict=True):
+        if row.split is None or key == -1:
+            continue
+        other = first.setdefault(key, row)
+        if other.split is not None and other.split != row.split:
+            pairs.append(Leak(other.study, other.split, row.study, row.split, why))
+    return pairs
+
+
 def find_leaks(rows: Sequence[Row]) -> list[Leak]:
-    """Where the sides that rows carry divide a group or a cluster: one pair of studies for each."""
+    """Where the sides that rows carry divide a group or a cluster: one pair of studies for each. Excluded rows are on
+    no side."""
+    rows = [row for row in rows if not row.excluded]
     groups, clusters = [row.group for row in rows], [row.cluster for row in rows]
     leaks = [*_divisions(rows, groups, SAME_PATIENT), *_divisions(rows, clusters, SAME_PICTURE)]
     told = {study for leak in leaks for study in (leak.study, leak.other)}
@@ -131,25 +172,21 @@ def find_leaks(rows: Sequence[Row]) -> list[Leak]:
     covered = {member for row, member in zip(rows, unit.tolist(), strict=True) if row.study in told}
     # Two sides may also meet through a study that has none: a copy of one, of the patient of the other.
     tied = [-1 if member in covered else member for member in unit.tolist()]
-    return [*leaks, *_divisions(rows, tied, "tied by copies and patients between them that the split leaves open")]
+    return [*leaks, *_divisions(rows, tied, TIED)]
 
 
 def refuse_leaks(rows: Sequence[Row]) -> None:
     """Raise LeakError where the sides that rows carry divide a group or a cluster."""
-    kept = [row for row in rows if not row.excluded]
-    if leaks := find_leaks(kept):
-        raise LeakError(_refusal(kept, leaks))
+    if leaks := find_leaks(rows):
+        raise LeakError(refusal(rows, leaks))
 
 
 def _divisions(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
-    first: dict[object, Row] = {}
+    """One pair of studies for each key whose rows are on two sides."""
+    key_of = {row.study: key for row, key in zip(rows, keys, strict=True)}
     leaks: dict[object, Leak] = {}
-    for row, key in zip(rows, keys, strict=True):
-        if row.split is None or key == -1:
-            continue
-        other = first.setdefault(key, row)
-        if other.split is not None and other.split != row.split:
-            leaks.setdefault(key, Leak(other.study, other.split, row.study, row.split, why))
+    for leak in _pairs(rows, keys, why):
+        leaks.setdefault(key_of[leak.study], leak)
     return list(leaks.values())
 
 
@@ -260,14 +297,16 @@ def _absences(deal: _Deal, labels: Sequence[str]) -> list[str]:
     return notes
 
 
-def _refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
+def refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
     patients = sum(leak.why == SAME_PATIENT for leak in leaks)
     shown = "\n  ".join(str(leak) for leak in leaks[:MAX_SHOWN])
     more = f"\n  and {len(leaks) - MAX_SHOWN:,} more" if len(leaks) > MAX_SHOWN else ""
+    studies = sum(not row.excluded for row in rows)
     return (
-        f"the given split leaks: of {len(rows):,} studies, {patients:,} patients and {len(leaks) - patients:,} "
+        f"the given split leaks: of {studies:,} studies, {patients:,} patients and {len(leaks) - patients:,} "
         f"clusters of near-duplicates are divided between train, validation and test, so that any figure on the test "
         f"studies would be too good.\n  {shown}{more}\n"
         f"Mend the split in the data, or have these patients dealt anew: "
-        f"`secondread index DATA --repair -o index.parquet`, then train on that file."
+        f"`secondread index DATA --repair -o index.parquet`, then train on that file. "
+        f"`secondread train DATA --accept-leak` trains all the same, and the report says so."
     )

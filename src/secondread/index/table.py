@@ -25,12 +25,13 @@ import polars as pl
 from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
 from secondread.files import write_whole
 
-VERSION = 1
+VERSION = 2
 """Of the columns and their meaning. A reader refuses versions that it does not know."""
 
 VERSION_KEY = "secondread.index.version"
 NOTES_KEY = "secondread.index.notes"
 GIVEN_KEY = "secondread.index.given_split"
+LEAK_KEY = "secondread.index.accepted_leak"
 
 SPLITS = ("train", "validation", "test")
 
@@ -93,6 +94,29 @@ class Row:
         return self.kind == "picture"
 
 
+@dataclass(frozen=True)
+class AcceptedLeak:
+    """That the split leaks and was taken all the same (``train --accept-leak``).
+
+    Attributes:
+        patients: how many are on two sides or more.
+        clusters: how many clusters of near-duplicates are.
+        studies: by side but train, how many share a patient or a picture with a study that is learned from.
+    """
+
+    patients: int
+    clusters: int
+    studies: dict[str, int]
+
+    def __str__(self) -> str:
+        shares = " and ".join(f"{count:,} {side}" for side, count in self.studies.items())
+        return (
+            f"LEAKY SPLIT, accepted with --accept-leak: {self.patients:,} patients and {self.clusters:,} clusters of "
+            f"near-duplicates are on both sides; {shares} studies share a patient or a picture with the training "
+            f"studies. Every figure on them is too good."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Index:
     """A table of studies and what there is to say about it.
@@ -102,16 +126,24 @@ class Index:
         notes: sentences for a person: how labels and groups were found, what is odd.
         given_split: the side of each study in the split that the data came with, where that was replaced because it
             leaked; else empty. The report shows what it would have claimed.
+        accepted_leak: where the given split leaks and was accepted, how much; else None.
     """
 
     table: pl.DataFrame
     notes: tuple[str, ...] = ()
     given_split: Mapping[str, str] = field(default_factory=dict)
+    accepted_leak: AcceptedLeak | None = None
 
     @classmethod
-    def of(cls, rows: Iterable[Row], notes: Sequence[str] = (), given_split: Mapping[str, str] | None = None) -> Index:
+    def of(
+        cls,
+        rows: Iterable[Row],
+        notes: Sequence[str] = (),
+        given_split: Mapping[str, str] | None = None,
+        accepted_leak: AcceptedLeak | None = None,
+    ) -> Index:
         table = pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA)
-        return cls(table, tuple(notes), dict(given_split or {}))
+        return cls(table, tuple(notes), dict(given_split or {}), accepted_leak)
 
     @property
     def included(self) -> pl.DataFrame:
@@ -157,6 +189,8 @@ class Index:
         metadata = {VERSION_KEY: str(VERSION), NOTES_KEY: json.dumps(self.notes, ensure_ascii=False)}
         if self.given_split:
             metadata[GIVEN_KEY] = json.dumps(dict(self.given_split), ensure_ascii=False)
+        if self.accepted_leak:
+            metadata[LEAK_KEY] = json.dumps(asdict(self.accepted_leak))
         self.table.write_parquet(buffer, metadata=metadata)
         return buffer.getvalue()
 
@@ -193,7 +227,8 @@ class Index:
                 f"{path} has the columns {', '.join(table.columns)}; an index has {', '.join(SCHEMA)}, in this order"
             )
         notes = tuple(json.loads(metadata.get(NOTES_KEY, "[]")))
-        return cls(table, notes, json.loads(metadata.get(GIVEN_KEY, "{}")))
+        leak = json.loads(metadata.get(LEAK_KEY, "null"))
+        return cls(table, notes, json.loads(metadata.get(GIVEN_KEY, "{}")), leak and AcceptedLeak(**leak))
 
 
 def _to_record(row: Row) -> dict[str, Any]:

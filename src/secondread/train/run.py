@@ -59,6 +59,8 @@ def train(
     began = time.monotonic()
     say = say or _silent
     plan, index = read_begun(run) if resume else begin(data, run, overrides, device)
+    if index.accepted_leak:
+        say(str(index.accepted_leak))
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
