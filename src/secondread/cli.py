@@ -133,10 +133,10 @@ def pack(
         from secondread.config import settings
         from secondread.errors import UsageError
         from secondread.store import Store
-        from secondread.train import check_overrides, pack_data, plan_for
+        from secondread.train import check_overrides, is_packed, open_packed, pack_data, plan_for
 
         if verify:
-            Store.open(store).verify()
+            (open_packed(store).store if is_packed(store) else Store.open(store)).verify()
             say(f"{store}: every byte is as it was written")
             return
         if not data:

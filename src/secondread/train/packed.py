@@ -3,21 +3,24 @@
 STORE/...             what :mod:`secondread.store` keeps
 STORE/index.parquet   the studies and their split
 STORE/plan.json       the plan that decided the grid
+STORE/sums.json       sealed: the SHA-256 of those two
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secondread.errors import DataError
+from secondread.errors import ChecksumError, DataError
 from secondread.index import Index, require_learnable
 from secondread.store import SPEC, Folder, Place, Store, pack, place_of
+from secondread.store.sealed import seal, unseal
 from secondread.train.plan import Plan, make_plan, teaching
 
-INDEX_NAME, PLAN_NAME = "index.parquet", "plan.json"
+INDEX_NAME, PLAN_NAME, SUMS_NAME = "index.parquet", "plan.json", "sums.json"
 
 NO_VALIDATION = "no study is left for validation: three groups of each class are needed, or a given split"
 
@@ -51,17 +54,23 @@ def pack_data(
     place = place_of(where)
     place.remove(PLAN_NAME)
     packed = Packed(index, plan, pack_for(index, plan, place, progress))
-    place.write(INDEX_NAME, index.to_bytes())
-    place.write(PLAN_NAME, plan.to_bytes())
+    contents = {INDEX_NAME: index.to_bytes(), PLAN_NAME: plan.to_bytes()}
+    place.write(SUMS_NAME, seal({name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}))
+    for name, content in contents.items():
+        place.write(name, content)
     return packed
 
 
 def open_packed(where: str | Path | Place) -> Packed:
     """What :func:`pack_data` wrote. Raises DataError, ChecksumError, UnsupportedFormat as ``Store.open`` does."""
     place = place_of(where)
-    index, plan = place.read(INDEX_NAME), place.read(PLAN_NAME)
-    if index is None or plan is None:
+    index, plan, sums = (place.read(name) for name in (INDEX_NAME, PLAN_NAME, SUMS_NAME))
+    if index is None or plan is None or sums is None:
         raise DataError(f"{place} holds no store that pack has finished; pack into it again")
+    expected = unseal(sums, f"{place}/{SUMS_NAME}")
+    for name, content in ((INDEX_NAME, index), (PLAN_NAME, plan)):
+        if hashlib.sha256(content).hexdigest() != expected[name]:
+            raise ChecksumError(f"{place}/{name} does not match its SHA-256; pack again")
     return Packed(
         Index.from_bytes(index, f"{place}/{INDEX_NAME}"),
         Plan.from_bytes(plan, f"{place}/{PLAN_NAME}"),
