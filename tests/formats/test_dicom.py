@@ -199,8 +199,10 @@ def test_what_a_parser_says_of_a_patient_is_dropped(tmp_path: Path) -> None:
 
 
 def test_values_that_break_the_rules_are_not_quoted(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # pydicom's setting is the whole process's, and may be left as threads that read side by side put it back.
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.WARN)
     with pydicom.config.disable_value_validation():
         paths = write_series(tmp_path / "s", VOXELS, SeriesInstanceUID=NAME)
     assert read_volume(tmp_path / "s").voxels.shape == VOXELS.shape
