@@ -94,7 +94,9 @@ def test_pack_verify_and_a_flipped_byte(shapes: Path, tmp_path: Path, secondread
     secondread("index", shapes, "-o", tmp_path / "i.parquet")
     assert "studies" in secondread("pack", tmp_path / "i.parquet", store, "--size", 32).err
     assert "every byte" in secondread("pack", "--verify", store).err
-    largest = max((path for path in (store / "cases").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = max(
+        (path for path in (store / "cases").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(bytes(content))
