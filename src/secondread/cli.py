@@ -101,15 +101,16 @@ def index(
     """Find every study, its label, patient and near-duplicates; freeze the split; say what was found."""
     with ending("index", "Nothing was written; run it again."):
         from secondread.errors import writing
-        from secondread.index import summarise
+        from secondread.index import summarise, write_conflicts
 
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
         with Progress() as progress:
             table = _index(data, labels, normal, seed, progress, repair=repair, beside=out)
             table.save(out)
+            conflicts = write_conflicts(table.rows(), out)
         say(summarise(table))
-        say(f"\nwrote {out}")
+        say(f"\nwrote {out}" + (f"\nnear-copies with different labels: {conflicts}" if conflicts else ""))
         if as_json:
             counts = table.table.group_by("label", "split").len().sort("label", "split").to_dicts()
             answer({"index": str(out), "studies": table.table.height, "counts": counts, "notes": list(table.notes)})

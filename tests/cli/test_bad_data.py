@@ -122,7 +122,25 @@ def test_a_given_split_that_leaks_is_refused_and_can_be_repaired(tmp_path: Path,
     done = secondread("train", data, "-o", tmp_path / "r", code=4)
     assert "copy" in done.err
     assert "repair" in done.err
+    assert str(tmp_path / "r.leaks.csv") in done.err
+    assert "copy" in (tmp_path / "r.leaks.csv").read_text()
+    assert not (tmp_path / "r").exists()
+    secondread("index", data, "-o", tmp_path / "i.parquet", code=4)
+    assert not (tmp_path / "i.parquet").exists()
+    secondread("index", tmp_path / "i.repaired.parquet", "-o", tmp_path / "j.parquet")
     secondread("index", data, "-o", tmp_path / "i.parquet", "--repair")
+
+
+def test_a_leak_may_be_accepted_and_the_run_says_so(tmp_path: Path, secondread: Secondread) -> None:
+    data = tmp_path / "data"
+    for n in range(24):
+        picture(data / ("train" if n < 16 else "test") / "ab"[n % 2] / f"{n}.png", n)
+    shutil.copy(data / "train" / "a" / "0.png", data / "test" / "a" / "copy.png")
+    done = secondread("train", data, "-o", tmp_path / "r", "--accept-leak", "--epochs", 1, "--size", 32)
+    assert "LEAKY SPLIT" in done.err
+    leak = Index.load(tmp_path / "r" / "index.parquet").accepted_leak
+    assert leak is not None
+    assert leak.clusters == 1
 
 
 def test_pictures_of_every_mode_are_read_and_one_of_one_pixel_is_not(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from secondread.index.build import build_index, require_learnable, studies_in
+    from secondread.index.conflicts import write_conflicts
     from secondread.index.leakage import GivenSplitLeaks, reporting_leaks
     from secondread.index.summary import summarise
     from secondread.index.table import SPLITS, AcceptedLeak, Index, Row
@@ -25,6 +26,7 @@ _HOMES = {
     "require_learnable": "build",
     "studies_in": "build",
     "summarise": "summary",
+    "write_conflicts": "conflicts",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "require_learnable",
     "studies_in",
     "summarise",
+    "write_conflicts",
 ]
 
 

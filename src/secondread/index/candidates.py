@@ -41,7 +41,10 @@ SAMPLE = 20_000
 FLAT = 50_000
 """Up to so many prints each is compared with all; beyond, with those in the nearest cells of a k-means grid."""
 
-PROBES = 4
+MOST_PAIRS, MOST_SHARE = 300_000, 0.3
+"""A search ends with at most so many pairs, or so many a print."""
+
+PROBES = 2
 """Cells of that grid that are looked into."""
 
 BLOCK, CACHED = 4096, 128
@@ -112,7 +115,7 @@ def turned(description: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
 
 def candidates(prints: NDArray[np.uint8], nearest: int, progress: Progress | None = None) -> NDArray[np.int64]:
     """Pairs (m, 2), a < b, of prints (n, P, S, S) that may be alike in some turn: of each print its ``nearest``, or all
-    there are. In lexical order, each once."""
+    there are; of these the nearest of all, where there are more than ``MOST_PAIRS``. In lexical order, each once."""
     n = len(prints)
     if n <= nearest + 1:
         return np.stack(np.triu_indices(n, 1), axis=1).astype(np.int64)
@@ -134,11 +137,24 @@ def candidates(prints: NDArray[np.uint8], nearest: int, progress: Progress | Non
             best = np.argpartition(-near, 2 * nearest, axis=1)[:, : 2 * nearest + 1]
             near, found = np.take_along_axis(near, best, 1), np.take_along_axis(found, best, 1)
         out.append(_paired(mine, found, near, nearest))
-    return np.unique(np.concatenate(out), axis=0)
+    pairs, nearness = zip(*out, strict=True)
+    return _nearest_pairs(np.concatenate(pairs), np.concatenate(nearness), n)
 
 
-def _paired(mine: NDArray[np.int64], found: NDArray[np.int64], near: NDArray[np.float32], nearest: int) -> Any:
-    """Pairs of each print with its ``nearest`` different others."""
+def _nearest_pairs(pairs: NDArray[np.int64], near: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+    """Each pair once, in order, and no more than the budget allows."""
+    order = np.argsort(-near, kind="stable")
+    keys, first = np.unique(pairs[order] @ np.array([n, 1]), return_index=True)
+    most = max(MOST_PAIRS, int(MOST_SHARE * n))
+    if len(keys) > most:
+        keys = np.sort(keys[np.argpartition(first, most)[:most]])  # ``first`` is the rank by nearness
+    return np.stack(np.divmod(keys, n), axis=1)
+
+
+def _paired(
+    mine: NDArray[np.int64], found: NDArray[np.int64], near: NDArray[np.float32], nearest: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pairs (m, 2) of each print with its ``nearest`` different others, and how near (m)."""
     order = np.argsort(-near, axis=1, kind="stable")
     found = np.take_along_axis(found, order, 1)
     ranked = np.argsort(found, axis=1, kind="stable")
@@ -148,7 +164,7 @@ def _paired(mine: NDArray[np.int64], found: NDArray[np.int64], near: NDArray[np.
     good = ~again & (found >= 0) & (found != mine[:, None])
     good &= np.cumsum(good, axis=1) <= nearest
     pairs = np.stack([np.broadcast_to(mine[:, None], found.shape)[good], found[good]], axis=1)
-    return np.sort(pairs, axis=1)
+    return np.sort(pairs, axis=1), np.take_along_axis(near, order, 1)[good]
 
 
 def _whitening(described: NDArray[np.float16]) -> Callable[[NDArray[np.float16], Turn], NDArray[np.float32]]:

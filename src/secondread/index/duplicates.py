@@ -5,7 +5,7 @@ each. Of a picture, its grey values, ``SIDE**2`` bytes; of a volume, the middle 
 the volume shrunk to a cube, three such planes.
 
 Two thumbprints are alike if they are so in some turn, shift and scale, however bright: ``candidates`` says which are
-worth a look, ``likeness`` looks. Where the level is set and what it costs: docs/decisions/005-near-duplicates.md.
+worth a look, ``likeness`` looks. Where the level is set and what it costs: docs/decisions/009-near-duplicates.md.
 """
 
 from __future__ import annotations
