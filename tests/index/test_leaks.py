@@ -35,8 +35,10 @@ def heads() -> Planted:
 def test_leaks_planted_among_simulated_slices_are_found(heads: Planted) -> None:
     assert {len(pairs) for way, pairs in heads.pairs.items() if way != NEIGHBOUR} == {20}
     found = search(heads)
-    _check(found, [*ASKED, NEIGHBOUR])
+    _check(found, ASKED)
     assert found["found"]["several"] >= 0.9
+    # So few stacks hold six pairs: one may be missed, as a slice full of stripes beside one without is.
+    assert found["found"][NEIGHBOUR] >= 0.8
 
 
 @pytest.mark.slow

@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from secondread.errors import ChecksumError, DataError, ResourceError, UnsupportedFormat, UsageError
+from secondread.errors import ChecksumError, DataError, ResourceError, UnsafeFileError, UnsupportedFormat, UsageError
 from secondread.store import Case, Feed, Store, layout
 from secondread.store.sealed import seal, unseal
-from secondread.store.shard import encode
+from secondread.store.shard import encode, table_bytes
 
 
 def flip(path: Path, at: int) -> None:
@@ -179,3 +180,41 @@ def test_running_out_is_no_damage(
     monkeypatch.setattr(os, "pread", refuse)
     with pytest.raises(kind, match="glioma-1"):
         volumes.read(volumes.cases[0])
+
+
+@pytest.mark.parametrize(
+    "entry", [(2**64 - 8, 16), (2**63, 2**63), (16, 2**64 - 10), (0, 10**9)], ids=["wraps", "half", "long", "past"]
+)
+def test_a_table_that_points_past_the_end_is_damage(volumes: Store, entry: tuple[int, int]) -> None:
+    """With a right checksum, so that nothing else tells."""
+    path = shard(volumes, 0, "image")
+    whole = bytearray(path.read_bytes())
+    case = volumes.cases[0]
+    length = table_bytes("image", (len(case.present), *case.shape), grouped=False)
+    table = np.frombuffer(bytes(whole[-length:-4]), "<u8").copy()
+    table[:2] = entry
+    whole[-length:-4] = table.tobytes()
+    whole[-4:] = google_crc32c.value(table.tobytes()).to_bytes(4, "little")
+    path.write_bytes(bytes(whole))
+    with pytest.raises(ChecksumError, match="glioma-1"):
+        Store.open(volumes.folder).read(case)
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "kind"),
+    [
+        ("cases", {"block": "0" * 32}, DataError),
+        ("cases", {"row": 3}, DataError),
+        ("blocks", {"shape": [2, 0, 4, 4]}, DataError),
+        ("blocks", {"files": {"../../../spec.json": [1, "0"]}}, UnsafeFileError),
+    ],
+)
+def test_a_spec_that_contradicts_itself(
+    volumes: Store, where: str, change: dict[str, object], kind: type[Exception]
+) -> None:
+    spec = volumes.folder / layout.SPEC
+    content = unseal(spec.read_bytes(), spec)
+    content[where][0] |= change
+    spec.write_bytes(seal(content))
+    with pytest.raises(kind):
+        Store.open(volumes.folder)

@@ -27,9 +27,9 @@ class Buffers:
         """``size`` bytes that nothing else refers to; contents are arbitrary."""
         idle = [index for index in range(len(self._kept)) if _references(self._kept, index) <= _UNUSED]
         for index in idle:
-            if len(self._kept[index]) >= size:
+            if size <= len(self._kept[index]) <= 2 * size:
                 return self._kept[index][:size]
-        # Those that are idle are all too small.
+        # Those that are idle are all too small, or so large that keeping them would cost more than it spares.
         self._kept = [array for index, array in enumerate(self._kept) if index not in idle]
         self._kept.append(np.empty(size, np.uint8))
         return self._kept[-1][:size]

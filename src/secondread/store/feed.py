@@ -32,7 +32,7 @@ FAR = 1 << 40
 """Blocks of positions further on than any training comes: where samples are drawn that stand in for broken ones."""
 
 MOST_ATTEMPTS = 100
-"""Samples tried in a broken one's stead."""
+"""Samples tried in a broken one's stead, for each class that there is."""
 
 AHEAD = 2
 """Samples under way per reading thread, however large the budget: more batches in turn only leave the cache sooner."""
@@ -222,7 +222,8 @@ class Feed:
         self, filling: _Filling, place: int, cut: _Cut, position: int, broken: ChecksumError
     ) -> tuple[_Cut, bool | None]:
         wanted = class_of(cut.case, self.categories)
-        for attempt in range(1, MOST_ATTEMPTS):
+        # A draw so far off is of any class.
+        for attempt in range(1, 1 + MOST_ATTEMPTS * len(self.sampler.classes)):
             other = self._cut(position + attempt * len(self.sampler.classes) * FAR)
             if other.case.study in self.broken or class_of(other.case, self.categories) != wanted:
                 continue
@@ -322,13 +323,14 @@ def _sample_bytes(recipe: Recipe, size: Sequence[int]) -> int:
 
 
 def _read_bytes(recipe: Recipe, size: Sequence[int]) -> int:
-    """What a read holds beside its place in the batch: the chunks that it touches, compressed to half at least."""
+    """What a read holds beside its place in the batch: the chunks that it touches. Pure noise is compressed
+    to two thirds of its voxels' bytes, a scan to less."""
     grids = (
         recipe.size or [(n + 2 * c - 2) // c * c for n, c in zip(size, layout.CHUNK[kind], strict=True)]
         for kind in ("image", "mask")
     )
     image, mask = map(prod, grids)
-    return (2 * len(recipe.channels) * image + mask) // 2
+    return (2 * len(recipe.channels) * image + mask) * 3 // 4
 
 
 def teaches(case: Case, categories: Sequence[str], *, lesion: bool | None, whole: bool) -> tuple[int, int]:

@@ -50,6 +50,9 @@ the scanner's noise at the cost of disk and of time to decode (docs/decisions/00
 OFFSET = 128
 """Added to every step. Voxels crowd around 0, where the high byte would change with every sign."""
 
+MOST_OFFSET = 2**15 - 1024
+"""Steps reach 1023 to either side of the offset, within int16."""
+
 IMAGE_FILL = -32768
 MASK_FILL = 255
 """Values that no stored voxel has; reading one means that bytes are missing."""

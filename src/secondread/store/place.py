@@ -130,6 +130,8 @@ class Folder:
             return (self.path / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise ResourceError(f"cannot read {self.path / name}: {error.strerror}") from error
 
     def write(self, name: str, content: bytes) -> None:
         write_whole(self.path / name, content)

@@ -77,8 +77,10 @@ class Shard:
         if len(table) != table_bytes(kind, shape, grouped=grouped) or google_crc32c.value(table) != _RESIDUE:
             raise ChecksumError("the table of its chunks is damaged")
         self._table = np.frombuffer(table[:-_CRC_BYTES], "<u8").reshape(*grid, 2)
-        written = self._table[self._table[..., 0] != _NO_CHUNK]
-        if (written.sum(axis=-1) > size - len(table)).any():
+        first, length = self._table[self._table[..., 0] != _NO_CHUNK].T
+        body = np.uint64(max(0, size - len(table)))
+        # Not first + length: they may be anything, and would wrap around.
+        if (first > body).any() or (length > body - first).any() or sum(length.tolist()) > body:
             raise ChecksumError("the table of its chunks points past its end")
 
     def pieces(self, start: Sequence[int], size: Sequence[int]) -> list[Piece]:

@@ -1,4 +1,5 @@
-"""Reading a store: every byte is checked on the way, and what is wrong names its study.
+"""Reading a store: every byte is checked against accidents on the way, and what is wrong names its study. Only
+:meth:`Store.verify` compares with what was packed, by SHA-256.
 
 C channels, S a case's prepared grid, P a part of it.
 """
@@ -28,6 +29,7 @@ TABLES = 1024
 """Tables of chunks kept; of an ordinary head, each takes a few kB."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
+_FILES = {*layout.SHARD.values(), *(f"{kind}/zarr.json" for kind in layout.SHARD)}
 
 
 class Store:
@@ -70,7 +72,8 @@ class Store:
             threads: that read and decode at the same time; None for what suits the place.
 
         Raises:
-            DataError: no finished store.
+            DataError: no finished store, or a spec whose parts do not fit together.
+            UnsafeFileError: a spec that names files outside of the store.
             UnsupportedFormat: written by a version with another layout.
             ChecksumError: the spec is damaged, or a file is missing or of another size.
             ResourceError: the place cannot be reached or read.
@@ -87,12 +90,17 @@ class Store:
             )
         blocks = {block["key"]: Block.from_json(block) for block in spec["blocks"]}
         cases = [Case(**{**case, "facts": Facts.from_json(case["facts"])}) for case in spec["cases"]]
-        for key in blocks:
+        recipe, offset = _recipe(spec["recipe"]), int(spec["offset"])
+        for key, block in blocks.items():
             if not _KEY.fullmatch(key):
                 raise UnsafeFileError(f"{path} names a block {key!r}, which is not one of its own folders")
-        recipe = _recipe(spec["recipe"])
+            if not _FILES.issuperset(block.files):
+                raise UnsafeFileError(f"{path} names other files of a block than those that a block has")
+        strange = [case.study for case in cases if not _fits(case, blocks.get(case.block), recipe)]
+        if strange or abs(offset) > layout.MOST_OFFSET:
+            raise DataError(f"{path} contradicts itself (study {strange[:1] or 'offset'}); pack again")
         excluded = [(study, reason) for study, reason in spec["excluded"]]
-        store = cls(place, recipe, float(spec["scale"]), int(spec["offset"]), blocks, cases, excluded, threads)
+        store = cls(place, recipe, float(spec["scale"]), offset, blocks, cases, excluded, threads)
         if place.lists_sizes:
             store._check_files(deep=False)
         return store
@@ -154,6 +162,8 @@ class Store:
             self._fill(case.block, "image", (*row, 0, *start), image[None] if row else image)
             if mask is not None:
                 self._fill(case.block, "mask", (*row, *start), mask[None] if row else mask)
+        except MemoryError as error:
+            raise ResourceError(f"study {case.study!r}: out of memory") from error
         except (ChecksumError, ResourceError) as error:
             again = "; pack again" if isinstance(error, ChecksumError) else ""
             raise type(error)(f"study {case.study!r}: {error}{again}") from error
@@ -230,3 +240,13 @@ class Store:
 def _recipe(fields: dict[str, Any]) -> Recipe:
     spacing, size = fields["spacing"], fields["size"]
     return Recipe(tuple(fields["channels"]), tuple(spacing) if spacing else None, tuple(size) if size else None)
+
+
+def _fits(case: Case, block: Block | None, recipe: Recipe) -> bool:
+    """Whether a case is where its block has room for it."""
+    if block is None or min(block.shape) < 1 or len(case.present) != len(recipe.channels):
+        return False
+    if recipe.size is None:
+        return case.row is None and block.shape == (len(case.present), *case.shape)
+    inside = case.row is not None and 0 <= case.row < block.shape[0]
+    return inside and block.shape[1:] == (len(case.present), *case.shape)
