@@ -6,18 +6,18 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from secondread.errors import DivergenceError
 from secondread.files import write_whole
 from secondread.models import build, loss_for, total
-from secondread.store import Batch, Case, Feed
+from secondread.store import Batch, Case
 from secondread.train.augment import apply, draw
 from secondread.train.checkpoint import Progress, State, load_checkpoint, save_checkpoint
 from secondread.train.implanting import implanted
@@ -39,9 +39,18 @@ IMPLANTS = 7
 Report = Callable[[str, int, int], None]
 
 
+class Source(Protocol):
+    """Where batches come from: a store's feed, or the simulator."""
+
+    @property
+    def broken(self) -> Mapping[str, str]: ...
+    def epoch(self, epoch: int, steps: int) -> Iterator[Batch]: ...
+    def whole(self, cases: Sequence[Case]) -> Iterator[Batch]: ...
+
+
 def fit(
     plan: Plan,
-    feed: Feed,
+    feed: Source,
     held: Sequence[Case],
     run: Path,
     *,
@@ -107,7 +116,7 @@ def fit(
     return state
 
 
-def held_batches(feed: Feed, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
+def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
     """The validation cases one by one, the same in each epoch, with implanted lesions where the plan has them."""
     return implanted(feed.whole(held), plan, partial(seed_of, plan.seed, IMPLANTS), device)
 
