@@ -15,6 +15,7 @@ from secondread.infer.reader import (
     voxel_probability,
 )
 from secondread.infer.spec import ClassPromise, ModelSpec, Promise, Thresholds, open_model, save_model
+from secondread.infer.starter import Starter, begin_with_starter, fits, holds_model
 
 __all__ = [
     "ClassPromise",
@@ -26,12 +27,16 @@ __all__ = [
     "Reader",
     "Reading",
     "Scan",
+    "Starter",
     "Strangeness",
     "Table",
     "Thresholds",
     "View",
+    "begin_with_starter",
     "calibrated",
     "decide",
+    "fits",
+    "holds_model",
     "load_model",
     "open_model",
     "predict",

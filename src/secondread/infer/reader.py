@@ -18,12 +18,20 @@ from secondread.errors import TooLarge, is_out_of_memory, locating
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
+from secondread.infer.slicewise import Slicewise
 from secondread.infer.spec import ModelSpec, Thresholds, open_model
 from secondread.models import Output, SecondReader
 from secondread.volume import Category, Decision, Findings, Location, ModelId, Prepared, Presence, Study, prepare
 
 MIN_REGION = 6
 """Regions smaller than this many voxels of the prepared grid are noise, not locations."""
+
+
+ANY = "any"
+"""The channel of a model that reads whichever contrast there is, one at a time."""
+
+CLEAREST = ("flair", "t1c", "t2", "t1", "pd")
+"""Contrasts in the order in which a model of ANY prefers them: where most lesions show best comes first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +53,14 @@ class Reading:
     categories: dict[str, float]
 
 
+def _clearest(study: Study, warnings: list[str]) -> tuple[Study, list[str]]:
+    """The study with the one series in which most lesions show best once more, as ANY; its reference stays."""
+    chosen = next((name for name in CLEAREST if name in study.series), next(iter(study.series)))
+    if len(study.series) > 1:
+        warnings.append(f"read from {chosen} alone, of {', '.join(study.series)}: this model reads one contrast")
+    return Study(study.name, {**study.series, ANY: study.series[chosen]}), warnings
+
+
 class Reader:
     """Reads studies with one model.
 
@@ -62,7 +78,9 @@ class Reader:
         self.spec, self.sha256, self.device = spec, sha256, device
         # Channels last: the same numbers, a quarter to a third sooner on a CPU.
         layout = torch.channels_last if spec.network.dimensions == 2 else torch.channels_last_3d
-        self._network = runtime or network.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+        network = network.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+        slicewise = spec.recipe.dimensions > spec.network.dimensions
+        self._network: Network = runtime or (Slicewise(network) if slicewise else network)
         self._known = None if spec.familiarity is None else Acquaintance(spec.familiarity)
 
     def read(self, study: Study) -> Reading:
@@ -92,6 +110,8 @@ class Reader:
         wanted = self.spec.recipe.channels
         if study.picture is not None:
             return study, warnings
+        if wanted == (ANY,):
+            return _clearest(study, warnings)
         if len(study.series) == 1 and len(wanted) == 1 and wanted[0] not in study.series:
             (found,) = study.series
             warnings.append(f"the scan's contrast is {found!r}, the model was trained on {wanted[0]!r}")

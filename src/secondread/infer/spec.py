@@ -116,8 +116,11 @@ def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor], car
         write_whole(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def open_model(folder: Path) -> tuple[ModelSpec, SecondReader, str]:
+def open_model(folder: Path, description: str = "model.json") -> tuple[ModelSpec, SecondReader, str]:
     """Verify and load a model folder.
+
+    Args:
+        description: which of a folder's descriptions; two may share its weights.
 
     Returns:
         the spec, the network in evaluation mode, and the SHA-256 of spec and weights: the model's identity.
@@ -134,17 +137,17 @@ def open_model(folder: Path) -> tuple[ModelSpec, SecondReader, str]:
         raise ChecksumError(
             f"{folder / 'manifest.json'} is not JSON: the model is damaged, copy or train it again"
         ) from error
-    contents = {name: _read(folder, name) for name in FILES}
+    contents = {name: _read(folder, name) for name in (description, *FILES[1:])}
     for name, content in contents.items():
         if not isinstance(manifest, dict) or manifest.get(name) != hashlib.sha256(content).hexdigest():
             raise ChecksumError(f"{folder / name} differs from manifest.json: the model is damaged or was edited")
     try:
-        spec = ModelSpec.model_validate_json(contents["model.json"])
+        spec = ModelSpec.model_validate_json(contents[description])
     except ValidationError as error:
-        raise DataError(f"{folder / 'model.json'} does not fit this release's schema: {error}") from error
+        raise DataError(f"{folder / description} does not fit this release's schema: {error}") from error
     network = build(spec.network)
     network.load_state_dict(load(contents["weights.safetensors"]))
-    identity = hashlib.sha256(contents["model.json"] + contents["weights.safetensors"])
+    identity = hashlib.sha256(contents[description] + contents["weights.safetensors"])
     return spec, network.eval(), identity.hexdigest()
 
 

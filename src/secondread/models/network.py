@@ -82,13 +82,19 @@ class SecondReader(nn.Module):
         deep = deep.flatten(2)
         features = torch.cat([deep.mean(2), deep.amax(2)], dim=1)
         context = self.context(features)
-        flat = evidence.flatten(2)
-        share = PEAK_SHARE[self.spec.dimensions]
         k = self.spec.categories
-        presence = self.gain[0] * _peak(flat.logsumexp(1), share)
-        presence = presence + (context[:, k] if self.offset is None else self.offset)
-        category = self.gain[1] * _peak(flat, share) + context[:, :k]
+        presence = self.presence_of(evidence)
+        if self.offset is None:
+            presence = presence + context[:, k]
+        category = self.gain[1] * _peak(evidence.flatten(2), PEAK_SHARE[self.spec.dimensions]) + context[:, :k]
         return Output(self._to_input(evidence, size), presence, category, features)
+
+    def presence_of(self, evidence: Tensor, dimensions: int | None = None) -> Tensor:
+        """The presence logit (B) that evidence (B, K, *s) gives; ``dimensions`` where its map has others than the
+        network's. Without a decoder, the context is still to be added."""
+        share = PEAK_SHARE[dimensions or self.spec.dimensions]
+        pooled = self.gain[0] * _peak(evidence.flatten(2).logsumexp(1), share)
+        return pooled if self.offset is None else pooled + self.offset
 
     def _to_input(self, evidence: Tensor, size: torch.Size) -> Tensor:
         """Evidence (B, K, *s) on the padded grid -> (B, K, *S) on the input's."""

@@ -16,6 +16,7 @@ import torch
 
 from secondread.errors import DivergenceError
 from secondread.files import write_whole
+from secondread.infer import begin_with_starter
 from secondread.models import build, loss_for, total
 from secondread.store import Batch, Case
 from secondread.train.augment import apply, draw
@@ -122,11 +123,14 @@ def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) ->
 
 
 def new_state(plan: Plan, device: str) -> State:
-    """An untrained state; its weights follow from the plan's seed alone."""
+    """A state before its first step; its weights follow from the plan alone."""
     torch.manual_seed(plan.seed)
     # Channels last: the same network takes a third less time on a CPU.
     layout = torch.channels_last if plan.recipe.dimensions == 2 else torch.channels_last_3d
-    network = build(plan.network).to(device, memory_format=layout)  # type: ignore[call-overload]
+    network = build(plan.network)
+    if plan.start == "starter":
+        begin_with_starter(network, plan.task.categories)
+    network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimizer = optimizer_for(plan.optimizer, network.parameters(), plan.learning_rate)
     return State(network, averaged, optimizer, copy.deepcopy(averaged.state_dict()), Progress())

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -58,6 +58,7 @@ class Plan:
         minutes: budget of wall-clock time for training; the schedule ends with it.
         seed: of everything drawn.
         strength: of augmentation.
+        start: what the weights begin as: drawn at random, or those of the starter model.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
@@ -78,6 +79,7 @@ class Plan:
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
     implant: float = 0.0
+    start: Literal["cold", "starter"] = "cold"
     memory_mib: int = 400
     error_rate: float = 0.1
     reasons: tuple[str, ...] = ()
@@ -125,6 +127,7 @@ OVERRIDES = (
     "minutes",
     "seed",
     "implant",
+    "start",
     "memory_mib",
     "error_rate",
 )

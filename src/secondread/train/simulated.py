@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from secondread.errors import UsageError
 from secondread.models import Task
 from secondread.simulate import CATEGORIES, NORMAL, BatchSettings, draw_batch, render_batch
 from secondread.store import Batch, Case
@@ -69,8 +70,10 @@ class Simulated:
                 if step >= AHEAD:
                     yield ahead.popleft().result()
 
-    def whole(self, held: Sequence[Case] = ()) -> Iterator[Batch]:
-        """The validation pictures, one by one; the same in every epoch and at full difficulty."""
+    def whole(self, cases: Sequence[Case] = ()) -> Iterator[Batch]:
+        """The validation pictures, one by one; the same in every epoch and at full difficulty. There are no cases."""
+        if cases:
+            raise UsageError("the simulator has no cases to give whole")
         if not self._held:
             batches = (self._batch(_VALIDATION + step, 1.0) for step in range(-(-HELD // self.batch)))
             self._held = [one_of(batch, b) for batch in batches for b in range(self.batch)]
@@ -90,7 +93,12 @@ class Simulated:
 
     def _settings(self, number: int, difficulty: float) -> BatchSettings:
         filled = BatchSettings(
-            contrasts=("any",), normal=0.25, shape=(self.side, self.side), difficulty=difficulty, fill=True, faintest=0.3
+            contrasts=("any",),
+            normal=0.25,
+            shape=(self.side, self.side),
+            difficulty=difficulty,
+            fill=True,
+            faintest=0.3,
         )
         return filled if number % 2 else replace(filled, fill=False, spacing=SLICE_MM)
 

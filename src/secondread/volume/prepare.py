@@ -166,7 +166,7 @@ def prepare(study: Study, recipe: Recipe) -> Prepared:
         )
     frame = _volume_frame(study.reference, recipe.spacing)
     channels = [
-        _normalise(_on_frame(named[name], study.reference.geometry, frame), name)
+        normalise(_on_frame(named[name], study.reference.geometry, frame), name)
         if name in named
         else np.zeros(frame.size, np.float32)
         for name in recipe.channels
@@ -225,7 +225,7 @@ def _prepare_picture(picture: Picture, recipe: Recipe) -> Prepared:
         pixels = np.repeat(pixels, 3, axis=2)
     frame = _picture_frame(pixels.mean(axis=2), recipe.size)
     array = np.stack([frame.from_scan(pixels[..., c]) for c in range(pixels.shape[2])])
-    return Prepared(_normalise(array, "picture"), (True,) * len(recipe.channels), frame)
+    return Prepared(normalise(array, "picture"), (True,) * len(recipe.channels), frame)
 
 
 def _picture_frame(grey: NDArray[np.float32], size: tuple[int, int]) -> Frame:
@@ -274,7 +274,8 @@ def _box(inside: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
     return low, high
 
 
-def _normalise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+def normalise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Values of any shape with their foreground at mean 0 and deviation 1. Raises DataError where all are alike."""
     inside = values[foreground(values)]
     deviation = float(inside.std()) if inside.size else 0.0
     if not np.isfinite(deviation) or float(values.max() - values.min()) <= 0:

@@ -1,0 +1,96 @@
+"""The model that comes with the package: for the first day, when there is nothing to learn from yet.
+
+One set of weights and two descriptions of it: ``pictures.json``, and ``volumes.json`` for volumes, which it reads
+slice by slice. ``CARD.md`` beside them says how it was made, what it was measured on and what it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from secondread.errors import UsageError
+from secondread.infer.reader import Reader, Reading
+from secondread.infer.spec import open_model
+from secondread.models import NetworkSpec, SecondReader
+from secondread.volume import Study
+
+STARTER = Path(__file__).parent / "starter"
+PICTURES, VOLUMES = "pictures.json", "volumes.json"
+
+WARNING = (
+    "read by the starter model, which has learned from simulated scans alone and cannot tell what is no head MRI: "
+    "a research aid; train a model on scans like this one before anything is made of it"
+)
+
+
+class Starter:
+    """Reads pictures and volumes as :class:`Reader` does, and says in each answer what it is.
+
+    Raises:
+        DataError, ChecksumError: the package's files are damaged.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.pictures, self.volumes = (Reader(*open_model(STARTER, name), device) for name in (PICTURES, VOLUMES))
+
+    def read(self, study: Study) -> Reading:
+        """As :meth:`Reader.read`."""
+        reading = (self.volumes if study.picture is None else self.pictures).read(study)
+        findings = replace(reading.findings, warnings=(WARNING, *reading.findings.warnings))
+        return replace(reading, findings=findings)
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether this is a model, a run, or what is left of one, rather than scans."""
+    return any((folder / name).exists() for name in ("model.json", "manifest.json", "plan.json", "model/model.json"))
+
+
+def begin_with_starter(network: SecondReader, categories: Sequence[str]) -> None:
+    """Give ``network`` the starter's weights, in place.
+
+    Whatever is alike in both is taken over. A first convolution of several channels gets the starter's one, divided
+    among them. Evidence of a category that the starter knows by name begins as the starter's, that of another as the
+    mean of all of them: "something is here" is known, what it is is not.
+
+    Raises:
+        UsageError: a network that does not fit, see :func:`fits`.
+        DataError, ChecksumError: the package's files are damaged.
+    """
+    spec, starter, _ = open_model(STARTER, PICTURES)
+    if not fits(network.spec, spec.network):
+        raise UsageError("the starter model is of another network: train with --cold")
+    own, theirs = network.state_dict(), starter.state_dict()
+    known = [_known_as(name, spec.categories) for name in categories]
+    for name, value in own.items():
+        given = theirs.get(name)
+        if given is None:
+            continue
+        if given.shape == value.shape and not name.startswith(_BY_CATEGORY):
+            value.copy_(given)
+        elif name == _FIRST:
+            value.copy_(given.expand_as(value) / value.shape[1])
+        elif name.startswith("evidence.") and given.shape[1:] == value.shape[1:]:
+            value.copy_(torch.stack([given.mean(0) if at is None else given[at] for at in known]))
+
+
+_FIRST = "backbone.stem.0.weight"
+_BY_CATEGORY = ("evidence.", "context.2.")
+
+
+def _known_as(name: str, categories: Sequence[str]) -> int | None:
+    """Which of the starter's categories a data set's name means: ``glioma_tumor`` is a glioma."""
+    return next((at for at, category in enumerate(categories) if category in name.lower()), None)
+
+
+def fits(spec: NetworkSpec, starter: NetworkSpec | None = None) -> bool:
+    """Whether a network can begin with the starter's weights: all but channels and categories is alike.
+
+    Raises:
+        DataError: the package's files are damaged.
+    """
+    own = starter or open_model(STARTER, PICTURES)[0].network
+    return replace(spec, channels=own.channels, categories=own.categories, dropout=own.dropout, decoder=True) == own
