@@ -312,8 +312,14 @@ def compare(
 
 @app.command()
 def read(
-    model: Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.")],
-    scans: Annotated[list[Path], typer.Argument(help="Files, folders or DICOM series.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] SCAN...",
+            help="A model folder or a run, then files, folders or DICOM series. Without a model, the starter reads.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for findings.json, masks and pictures.")] = Path(
         "findings"
     ),
@@ -324,9 +330,11 @@ def read(
     """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
     with ending("read", f"What was read until then is in {out}."):
         from secondread.index import studies_in
-        from secondread.infer import load_model, read_all
+        from secondread.infer import read_all, reader_for
 
-        reader = load_model(model, _device(device))
+        reader, scans, remark = reader_for(paths, _device(device))
+        if remark:
+            say(remark)
         with Progress() as progress:
             studies = studies_in(scans, progress)
             outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)

@@ -15,7 +15,7 @@ from secondread.infer.reader import (
     voxel_probability,
 )
 from secondread.infer.spec import ClassPromise, ModelSpec, Promise, Thresholds, open_model, save_model
-from secondread.infer.starter import Starter, begin_with_starter, fits, holds_model
+from secondread.infer.starter import Starter, begin_with_starter, fits, reader_for
 
 __all__ = [
     "ClassPromise",
@@ -36,12 +36,12 @@ __all__ = [
     "calibrated",
     "decide",
     "fits",
-    "holds_model",
     "load_model",
     "open_model",
     "predict",
     "probabilities",
     "read_all",
+    "reader_for",
     "reading_picture",
     "save_model",
     "save_picture",

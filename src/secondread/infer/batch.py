@@ -17,7 +17,7 @@ from secondread.errors import InputError, ResourceError, SecondreadError, UsageE
 from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
 from secondread.infer.picture import reading_picture, save_picture
-from secondread.infer.reader import Reader, Reading
+from secondread.infer.reader import Reading
 from secondread.volume import Mask, Study
 
 LONGEST_STEM = 120
@@ -43,6 +43,12 @@ class Scan(Protocol):
     def reason(self) -> str | None: ...
 
 
+class ReadsStudies(Protocol):
+    """A :class:`secondread.infer.Reader`, or the starter model."""
+
+    def read(self, study: Study) -> Reading: ...
+
+
 @dataclass(eq=False)
 class Outcome:
     """What came of reading: findings as in ``findings.json``, and the studies that could not be read."""
@@ -52,7 +58,7 @@ class Outcome:
 
 
 def read_all(
-    reader: Reader,
+    reader: ReadsStudies,
     scans: Sequence[Scan],
     out: Path,
     *,

@@ -13,13 +13,21 @@ from pathlib import Path
 import torch
 
 from secondread.errors import UsageError
-from secondread.infer.reader import Reader, Reading
+from secondread.infer.reader import Reader, Reading, load_model
 from secondread.infer.spec import open_model
 from secondread.models import NetworkSpec, SecondReader
 from secondread.volume import Study
 
 STARTER = Path(__file__).parent / "starter"
 PICTURES, VOLUMES = "pictures.json", "volumes.json"
+
+_MODEL_SIGNS = ("model.json", "manifest.json", "plan.json", "model/model.json")
+"""What a model, a run or what is left of one holds, and no folder of scans."""
+
+SAID = (
+    "no model named: reading with the starter model, which has learned from simulated scans alone. It is a research "
+    "aid, and less sure than a model that you train: secondread train DATA -o RUN"
+)
 
 WARNING = (
     "read by the starter model, which has learned from simulated scans alone and cannot tell what is no head MRI: "
@@ -44,9 +52,18 @@ class Starter:
         return replace(reading, findings=findings)
 
 
-def holds_model(folder: Path) -> bool:
-    """Whether this is a model, a run, or what is left of one, rather than scans."""
-    return any((folder / name).exists() for name in ("model.json", "manifest.json", "plan.json", "model/model.json"))
+def reader_for(paths: Sequence[Path], device: str = "cpu") -> tuple[Reader | Starter, list[Path], str]:
+    """Who reads: the model or run that comes first, else the starter; the scans; and what to say of it.
+
+    Raises:
+        UsageError: a model and no scans. DataError, ChecksumError: as :func:`secondread.infer.load_model`.
+    """
+    first = paths[0]
+    if not any((first / name).exists() for name in _MODEL_SIGNS):
+        return Starter(device), list(paths), SAID
+    if len(paths) == 1:
+        raise UsageError(f"{first} is a model: name the scans that it is to read after it")
+    return load_model(first, device), list(paths[1:]), ""
 
 
 def begin_with_starter(network: SecondReader, categories: Sequence[str]) -> None:

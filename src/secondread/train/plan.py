@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from secondread.errors import ConfoundedError, DataError, UsageError
 from secondread.files import write_whole
 from secondread.formats import read_volume
+from secondread.infer import fits
 from secondread.models import BACKBONES, LESION, NetworkSpec, Task, loss_for
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
@@ -27,6 +28,7 @@ CPU_VOXELS = 400_000
 
 CUDA_VOXELS = 128**3
 PICTURE_SIDE = 160
+GREY = ("grey",)
 LARGE_PICTURE = 128
 SMALLEST_PICTURE = 32
 SPACINGS_MM = (0.1, 20.0)
@@ -193,7 +195,18 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         if task.located
         else "no masks: a classifier with an activation map"
     )
-    return _override(replace(plan, reasons=tuple(reasons)), given)
+    return _started(_override(replace(plan, reasons=tuple(reasons)), given), given)
+
+
+def _started(plan: Plan, given: Mapping[str, Any]) -> Plan:
+    """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not."""
+    fit = fits(plan.network)
+    if given.get("start") == "starter" and not fit:
+        raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
+    if "start" in given or plan.recipe.channels != GREY or not fit:
+        return plan
+    reason = "the starter model's weights to begin with (--cold begins with none)"
+    return replace(plan, start="starter", reasons=(*plan.reasons, reason))
 
 
 def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
@@ -208,7 +221,8 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     for name in GRID_OVERRIDES:
         if name in given and float(given.pop(name)) not in (packed[name] or ()):
             raise UsageError(f"{name} was settled when the store was packed: pack again for another, or leave it out")
-    return _override(plan, given)
+    changed = _override(plan, given)
+    return changed if fits(changed.network) or "start" in given else replace(changed, start="cold")
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> None:
@@ -263,7 +277,7 @@ def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) ->
     colour = all(sum(flags) > len(flags) / 2 for flags in by_class.values())
     side = int(_number("size", given.pop("size", PICTURE_SIDE)))
     reasons.append(f"{'colour' if colour else 'grey'} pictures, the foreground fitted into {side}x{side}")
-    channels = ("red", "green", "blue") if colour else ("grey",)
+    channels = ("red", "green", "blue") if colour else GREY
     return Recipe(channels, size=(side, side)), (side, side)
 
 

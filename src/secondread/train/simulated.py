@@ -1,8 +1,8 @@
 """Simulated pictures in the place of a store's: nothing is read, and nothing runs out.
 
 They come in turns as what a person saves (the head fills the picture) and as what is cut from a volume (so many mm a
-pixel), of every contrast, plane and kind of lesion. Training begins with large, plain lesions in clean scans: with
-lesions of all sizes at once it took ten times as long to find any.
+pixel), of every contrast, plane and kind of lesion. Training begins with large, plain lesions in clean scans, and with
+small pictures, which cost a third and teach as much to a network that knows nothing yet.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from secondread.errors import UsageError
@@ -29,8 +30,18 @@ EASIEST = 0.15
 CLIMB = 0.6
 """Difficulty at the beginning, and the share of the epochs after which all is drawn that there is."""
 
+SIDES = ((0.4, 0.6), (0.7, 0.8), (1.0, 1.0))
+"""Until which share of the epochs pictures have which share of their side."""
+
 AHEAD = 3
 """Batches rendered ahead of the step that learns from them."""
+
+CONTRASTS = {"flair": 0.3, "t1c": 0.3, "t1": 0.15, "t2": 0.15, "pd": 0.05, "any": 0.05}
+"""How often which contrast is learned from. Those in which lesions show come first: with all alike, a third of them
+contrasts that no scanner gives, the network had found next to nothing after 20,000 pictures (AUC 0.64 in training)."""
+
+_SLICES = BatchSettings(normal=0.25, faintest=0.5, spacing=SLICE_MM)
+_FILLED = replace(_SLICES, fill=True)
 
 TASK = Task(CATEGORIES, NORMAL, located=True)
 _VALIDATION = 1 << 40
@@ -61,12 +72,14 @@ class Simulated:
         """The batches of one epoch, rendered ahead by a thread of their own."""
         climbed = min(1.0, epoch / max(1.0, CLIMB * self.epochs))
         difficulty = EASIEST + (1 - EASIEST) * climbed
+        share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
+        side = round(self.side * share)
         first = epoch * steps
         with ThreadPoolExecutor(1) as renderer:
             ahead: deque[Future[Batch]] = deque()
             for step in range(steps + AHEAD):
                 if step < steps:
-                    ahead.append(renderer.submit(self._batch, first + step, difficulty))
+                    ahead.append(renderer.submit(self._batch, first + step, side, difficulty))
                 if step >= AHEAD:
                     yield ahead.popleft().result()
 
@@ -75,32 +88,35 @@ class Simulated:
         if cases:
             raise UsageError("the simulator has no cases to give whole")
         if not self._held:
-            batches = (self._batch(_VALIDATION + step, 1.0) for step in range(-(-HELD // self.batch)))
+            batches = (self._batch(_VALIDATION + step, self.side, 1.0) for step in range(-(-HELD // self.batch)))
             self._held = [one_of(batch, b) for batch in batches for b in range(self.batch)]
         yield from self._held
 
-    def _batch(self, number: int, difficulty: float) -> Batch:
-        seed = (self.seed << 48) + number
-        samples = render_batch(draw_batch(self._settings(number, difficulty), self.batch, seed), self.device)
+    def _batch(self, number: int, side: int, difficulty: float) -> Batch:
+        """Half of a batch as a person saves pictures, half as slices of a volume, of a contrast each."""
+        rng = np.random.default_rng([self.seed, number])
+        halves = []
+        for half, settings in enumerate((_FILLED, _SLICES)):
+            contrast = str(rng.choice(list(CONTRASTS), p=list(CONTRASTS.values())))
+            chosen = replace(
+                settings,
+                contrasts=(contrast,),
+                shape=(side, side),
+                spacing=settings.spacing * self.side / side,
+                difficulty=difficulty,
+            )
+            n = self.batch // 2 if half else -(-self.batch // 2)
+            seed = int(rng.integers(2**62))
+            halves.append(render_batch(draw_batch(chosen, n, seed), self.device))
+        labels = torch.cat([half.labels for half in halves]).cpu()
         return Batch(
-            images=samples.images,
-            masks=(samples.masks > 0).to(torch.uint8),
+            images=torch.cat([half.images for half in halves]),
+            masks=(torch.cat([half.masks for half in halves]) > 0).to(torch.uint8),
             mask_known=torch.ones(self.batch, dtype=torch.bool),
-            category=samples.labels.cpu(),
-            abnormal=(samples.labels >= 0).to(torch.int8).cpu(),
+            category=labels,
+            abnormal=(labels >= 0).to(torch.int8),
             studies=[f"sim-{number}-{b}" for b in range(self.batch)],
         )
-
-    def _settings(self, number: int, difficulty: float) -> BatchSettings:
-        filled = BatchSettings(
-            contrasts=("any",),
-            normal=0.25,
-            shape=(self.side, self.side),
-            difficulty=difficulty,
-            fill=True,
-            faintest=0.3,
-        )
-        return filled if number % 2 else replace(filled, fill=False, spacing=SLICE_MM)
 
 
 def one_of(batch: Batch, b: int) -> Batch:
