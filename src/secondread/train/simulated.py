@@ -23,9 +23,6 @@ from secondread.store import Batch, Case
 SLICE_MM = 1.4
 """Pixel of the slices that stand for a volume's: a head of 224 mm fits 160 of them."""
 
-HELD = 320
-"""Pictures of the validation split."""
-
 EASIEST = 0.15
 CLIMB = 0.6
 """Difficulty at the beginning, and the share of the epochs after which all is drawn that there is."""
@@ -56,6 +53,7 @@ class Simulated:
         batch: pictures a step.
         epochs: that training lasts; the curriculum follows from it.
         seed: of every picture. The same seed gives the same pictures, however many threads render.
+        held: pictures of the validation split.
         device: where they are rendered and given out.
         broken: what a store may hold and this never does.
     """
@@ -64,6 +62,7 @@ class Simulated:
     batch: int
     epochs: int
     seed: int
+    held: int = 320
     device: str = "cpu"
     broken: dict[str, str] = field(default_factory=dict)
     _held: list[Batch] = field(default_factory=list)
@@ -88,7 +87,7 @@ class Simulated:
         if cases:
             raise UsageError("the simulator has no cases to give whole")
         if not self._held:
-            batches = (self._batch(_VALIDATION + step, self.side, 1.0) for step in range(-(-HELD // self.batch)))
+            batches = (self._batch(_VALIDATION + step, self.side, 1.0) for step in range(-(-self.held // self.batch)))
             self._held = [one_of(batch, b) for batch in batches for b in range(self.batch)]
         yield from self._held
 

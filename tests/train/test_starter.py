@@ -1,0 +1,119 @@
+"""The starter model: made again in small, what begins with it, and what is in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from secondread.errors import UsageError
+from secondread.index import Index
+from secondread.infer import begin_with_starter, fits, open_model, starter
+from secondread.models import NetworkSpec, build
+from secondread.simulate import BatchSettings, draw_batch, render_batch, simulate_study
+from secondread.simulate.settings import Settings
+from secondread.train import make_plan
+from secondread.train import starter as making
+from secondread.train.loop import new_state
+from secondread.train.simulated import Simulated
+from secondread.volume import Picture, Study
+
+MOST_BYTES = 20 << 20
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A starter of next to no training."""
+    folder = tmp_path_factory.mktemp("starter")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "SLICE_MM", 8.0)
+        curriculum = making.Curriculum(epochs=1, samples=16, width=8, held=16, heads=6)
+        making.make_starter(curriculum, folder / "made", folder / "work")
+    return folder / "made"
+
+
+def test_pictures_are_the_same_for_the_same_seed_and_never_twice_in_a_run() -> None:
+    one, again = (list(Simulated(64, 4, 2, seed=3).epoch(1, 2)) for _ in range(2))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(one, again, strict=True))
+    other = next(iter(Simulated(64, 4, 2, seed=3).epoch(0, 2)))
+    assert other.images.shape != one[0].images.shape or not torch.equal(other.images, one[0].images)
+    assert not torch.equal(one[0].images, one[1].images)
+    for batch in one:
+        shown = (batch.masks > 0).flatten(1).any(1)
+        assert torch.equal(shown, batch.abnormal == 1)
+        assert torch.equal(shown, batch.category >= 0)
+
+
+def test_validation_pictures_are_none_of_those_learned_from() -> None:
+    source = Simulated(64, 4, 2, seed=3)
+    held = next(iter(source.whole()))
+    assert not any(torch.equal(held.images[0], image) for batch in source.epoch(1, 2) for image in batch.images)
+    assert [b.studies for b in source.whole()] == [b.studies for b in source.whole()]
+
+
+def test_a_starter_is_made_and_read_with(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "STARTER", small)
+    reader = starter.Starter()
+    study, mask, _, _ = simulate_study(1, Settings(spacing=6.0, contrasts=("flair",)))
+    reading = reader.read(study)
+    assert reading.mask.shape == mask.labels.shape
+    assert reading.findings.warnings[0] == starter.WARNING
+    image = render_batch(draw_batch(BatchSettings(shape=(64, 64)), 1, 0)).images[0, 0].numpy()
+    picture = Study("p", picture=Picture((image[..., None] * 40 + 100).clip(0, 255).astype("uint8")))
+    assert reader.read(picture).mask.shape == (64, 64)
+    low, high = (getattr(reader.volumes.spec.thresholds, f"presence_{side}") for side in ("low", "high"))
+    assert 0 <= low <= high <= 1
+
+
+def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "STARTER", small)
+    _, theirs, _ = open_model(small, starter.PICTURES)
+    spec = NetworkSpec("segresnet", 2, 3, 2, width=8, stem=4)
+    own = build(spec)
+    begin_with_starter(own, ("Glioma_tumor", "stroke"))
+    known, given = own.state_dict(), theirs.state_dict()
+    body = [name for name in given if name.startswith("backbone.body")]
+    assert body
+    assert all(torch.equal(known[name], given[name]) for name in body)
+    torch.testing.assert_close(known["backbone.stem.0.weight"].sum(1), given["backbone.stem.0.weight"].sum(1))
+    torch.testing.assert_close(known["evidence.weight"][0], given["evidence.weight"][0])
+    torch.testing.assert_close(known["evidence.weight"][1], given["evidence.weight"].mean(0))
+    classifier = build(NetworkSpec("segresnet", 2, 1, 2, width=8, stem=4, decoder=False))
+    begin_with_starter(classifier, ("a", "b"))
+    encoder = "backbone.body.down_layers.1.1.conv1.conv.weight"
+    assert torch.equal(classifier.state_dict()[encoder], given[encoder])
+
+
+def test_another_network_does_not_fit(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "STARTER", small)
+    for other in (
+        NetworkSpec("segresnet", 3, 1, 2, width=8, stem=4),
+        NetworkSpec("segresnet", 2, 1, 2, width=16, stem=4),
+        NetworkSpec("unet", 2, 1, 2, width=8, stem=4),
+    ):
+        assert not fits(other)
+        with pytest.raises(UsageError, match="another network"):
+            begin_with_starter(build(other), ("a", "b"))
+
+
+def test_colour_pictures_begin_cold_and_who_asks_for_the_impossible_is_told(pictures: Index) -> None:
+    assert make_plan(pictures).start == "cold"
+    assert make_plan(pictures, {"start": "starter"}).start == "starter"
+    with pytest.raises(UsageError, match="does not fit"):
+        make_plan(pictures, {"start": "starter", "width": 8})
+
+
+def test_the_packaged_starter_is_whole_small_and_says_what_it_is() -> None:
+    reader = starter.Starter()
+    assert sum(path.stat().st_size for path in starter.STARTER.iterdir()) <= MOST_BYTES
+    assert reader.pictures.spec.trained_on["real_scans"] == 0
+    card = (starter.STARTER / "CARD.md").read_text(encoding="utf-8")
+    assert "no medical device" in card
+
+
+def test_a_training_that_begins_with_the_starter_has_its_weights(pictures: Index) -> None:
+    plan = make_plan(pictures, {"start": "starter"})
+    _, theirs, _ = open_model(starter.STARTER, starter.PICTURES)
+    name = "backbone.body.down_layers.1.1.conv1.conv.weight"
+    assert torch.equal(new_state(plan, "cpu").network.state_dict()[name], theirs.state_dict()[name])
