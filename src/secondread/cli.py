@@ -10,6 +10,27 @@ import typer
 
 from secondread import __version__
 from secondread.console import Progress, answer, ending, figure_line, outcome_line, say
+from secondread.options import (
+    AcceptLeak,
+    Batch,
+    Data,
+    Device,
+    Epochs,
+    Json,
+    Labels,
+    LossName,
+    Memory,
+    Minutes,
+    Network,
+    Normal,
+    Optimizer,
+    PlanFile,
+    Rate,
+    Seed,
+    Size,
+    Spacing,
+    index_of,
+)
 
 if TYPE_CHECKING:
     from secondread.index import Index
@@ -22,32 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Data = Annotated[
-    list[Path],
-    typer.Argument(help="A folder per class, a CSV, a BIDS tree, a folder of scans, or an index.", show_default=False),
-]
-Labels = Annotated[Path | None, typer.Option(help="CSV that joins labels to studies (study, image or group; label).")]
-Normal = Annotated[
-    list[str] | None, typer.Option(help="Name of a class that means 'nothing abnormal'; may be repeated.")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn.", min=0, show_default="0")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
-PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML with any of the settings below.")]
-Optimizer = Annotated[str | None, typer.Option(help="adamw, adam, rmsprop, sgd or rprop.", show_default="adamw")]
-LossName = Annotated[
-    str | None, typer.Option("--loss", help="bce, focal, dice-bce or label-smoothing.", show_default="by the data")
-]
-Minutes = Annotated[float | None, typer.Option(help="Budget of wall-clock time; the schedule ends with it.")]
-Epochs = Annotated[int | None, typer.Option(help="How many epochs.", show_default="30, or as many as the minutes hold")]
-Batch = Annotated[int | None, typer.Option(help="Samples a step.")]
-Rate = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by the optimizer")]
-Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pixels.")]
-Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
-Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
-Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
-AcceptLeak = Annotated[bool, typer.Option("--accept-leak", help="Train on a split that leaks; the report says so.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -106,7 +101,7 @@ def index(
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
         with Progress() as progress:
-            table = _index(data, labels, normal, seed, progress, repair=repair, beside=out)
+            table = index_of(data, labels, normal, seed, progress, repair=repair, beside=out)
             table.save(out)
             conflicts = write_conflicts(table.rows(), out)
         say(summarise(table))
@@ -145,7 +140,7 @@ def pack(
         grid = settings({"size": size, "spacing": spacing, "seed": seed}, plan)
         check_overrides(grid)
         with Progress() as progress:
-            table = _index(data, labels, normal, grid.get("seed"), progress)
+            table = index_of(data, labels, normal, grid.get("seed"), progress)
             packed = pack_data(table, store, plan_for(table, grid, device=_device("auto")), progress=progress).store
         for study, reason in packed.excluded:
             say(f"left out: {study}: {reason}")
@@ -206,7 +201,7 @@ def train(
                 source = open_packed(data[0])
             else:
                 number = overrides.get("seed")
-                source = _index(data, labels, normal, number, progress, accept_leak=accept_leak, beside=out)
+                source = index_of(data, labels, normal, number, progress, accept_leak=accept_leak, beside=out)
         model = train_run(source, out, overrides=overrides, resume=resume, device=chosen, progress=progress, say=say)
         say(f"{outcome_line(out)}\nmodel: {model}\njudge it: secondread evaluate {quote(str(out))}")
 
@@ -240,7 +235,7 @@ def evaluate(
         if len(runs) == 2:
             out = out or runs[1] / f"against-{run.resolve().name}"
             with Progress() as progress:
-                table = _index(data, labels, normal, None, progress) if data else None
+                table = index_of(data, labels, normal, None, progress) if data else None
                 found = compare_runs(
                     runs[0],
                     runs[1],
@@ -257,7 +252,7 @@ def evaluate(
         out = out or run / "evaluation"
         reader = load_model(run, _device(device))
         with Progress() as progress:
-            table = _index(data, labels, normal, None, progress) if data else None
+            table = index_of(data, labels, normal, None, progress) if data else None
             report = judge(run, out, index=table, reader=reader, about=about, progress=progress)
         metrics = json.loads((out / "metrics.json").read_text())
         for name, figure in metrics["metrics"].items():
@@ -301,7 +296,7 @@ def compare(
         overrides, chosen = settings(flags, plan), _device(device)
         check_overrides(overrides)
         with Progress() as progress:
-            table = _index(data, None, normal, overrides.get("seed"), progress)
+            table = index_of(data, None, normal, overrides.get("seed"), progress)
             report = compare_optimizers(table, names, overrides, out, device=chosen, progress=progress, say=say)
         say(f"report: {report}")
         if as_json:
@@ -397,33 +392,6 @@ def doctor(as_json: Json = False) -> None:
 def main() -> None:
     """Entry point of the ``secondread`` command."""
     app()
-
-
-def _index(
-    data: list[Path],
-    labels: Path | None,
-    normal: list[str] | None,
-    seed: Any,
-    progress: Progress,
-    *,
-    repair: bool = False,
-    accept_leak: bool = False,
-    beside: Path | None = None,
-) -> Index:
-    from secondread.config import whole_number
-    from secondread.index import build_index, reporting_leaks
-
-    number = whole_number("seed", seed or 0)
-    with reporting_leaks(beside):
-        return build_index(
-            data,
-            labels=labels,
-            normal=normal or (),
-            seed=number,
-            repair=repair,
-            accept_leak=accept_leak,
-            progress=progress,
-        )
 
 
 def _device(name: str) -> str:

@@ -1,0 +1,70 @@
+"""Options that several verbs share, and the index that some of them describe together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from secondread.console import Progress
+    from secondread.index import Index
+
+Data = Annotated[
+    list[Path],
+    typer.Argument(help="A folder per class, a CSV, a BIDS tree, a folder of scans, or an index.", show_default=False),
+]
+Labels = Annotated[Path | None, typer.Option(help="CSV that joins labels to studies (study, image or group; label).")]
+Normal = Annotated[
+    list[str] | None, typer.Option(help="Name of a class that means 'nothing abnormal'; may be repeated.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything drawn.", min=0, show_default="0")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="YAML with any of the settings below.")]
+Optimizer = Annotated[str | None, typer.Option(help="adamw, adam, rmsprop, sgd or rprop.", show_default="adamw")]
+LossName = Annotated[
+    str | None, typer.Option("--loss", help="bce, focal, dice-bce or label-smoothing.", show_default="by the data")
+]
+Minutes = Annotated[float | None, typer.Option(help="Budget of wall-clock time; the schedule ends with it.")]
+Epochs = Annotated[int | None, typer.Option(help="How many epochs.", show_default="30, or as many as the minutes hold")]
+Batch = Annotated[int | None, typer.Option(help="Samples a step.")]
+Rate = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by the optimizer")]
+Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pixels.")]
+Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
+Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
+Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
+AcceptLeak = Annotated[bool, typer.Option("--accept-leak", help="Train on a split that leaks; the report says so.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def index_of(
+    data: list[Path],
+    labels: Path | None,
+    normal: list[str] | None,
+    seed: Any,
+    progress: Progress,
+    *,
+    repair: bool = False,
+    accept_leak: bool = False,
+    beside: Path | None = None,
+) -> Index:
+    """The studies that Data, Labels, Normal and Seed stand for; a split that leaks is reported ``beside``.
+
+    Raises:
+        UsageError: the seed is no whole number. InputError, LeakError: as :func:`secondread.index.build_index`.
+    """
+    from secondread.config import whole_number
+    from secondread.index import build_index, reporting_leaks
+
+    number = whole_number("seed", seed or 0)
+    with reporting_leaks(beside):
+        return build_index(
+            data,
+            labels=labels,
+            normal=normal or (),
+            seed=number,
+            repair=repair,
+            accept_leak=accept_leak,
+            progress=progress,
+        )
