@@ -169,6 +169,7 @@ def train(
     labels: Labels = None,
     normal: Normal = None,
     accept_leak: AcceptLeak = False,
+    cold: Annotated[bool, typer.Option("--cold", help="Begin with random weights, not the starter model's.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -176,6 +177,7 @@ def train(
     flags = {
         "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
         "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "memory_mib": memory_mib,
+        "start": "cold" if cold else None,
     }  # fmt: skip
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings
@@ -186,7 +188,13 @@ def train(
         if not data and not resume:
             raise UsageError("name the data to train on, or --resume to go on with a run")
         if resume and (
-            data or plan or labels or normal or accept_leak or any(value is not None for value in flags.values())
+            data
+            or plan
+            or labels
+            or normal
+            or accept_leak
+            or cold
+            or any(value is not None for value in flags.values())
         ):
             raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
