@@ -60,7 +60,7 @@ class Curriculum:
         seed: of everything drawn.
     """
 
-    epochs: int = 14
+    epochs: int = 18
     samples: int = 3200
     width: int = 32
     held: int = 320
