@@ -77,9 +77,9 @@ def _data(result: Evaluation) -> list[Item]:
         ),
         Item(
             part, "11", "–", "How were the data de-identified?",
-            "Of what a header says about the patient, a hash of the number, the sex and the age in whole years enter the "
-            "index; this report names studies by number. What was done to the scans themselves, and to names burned into "
-            "pictures, only a person knows.",
+            "Of what a header says about the patient, a hash of the number, the sex and the age in whole years enter "
+            "the index; this report names studies by number. What was done to the scans themselves, and to names "
+            "burned into pictures, only a person knows.",
         ),
         Item(
             part, "12", "11", "How was missing data handled?",

@@ -49,6 +49,8 @@ _IDENTITY_TAGS = [
     "PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName",
     "AccessionNumber", "ReferringPhysicianName", "StudyDate",
 ]  # fmt: skip
+_COLOURS = {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
+"""Kinds of colour that a message may repeat; the field may hold anything."""
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _NOBODY = {"", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "removed", "patient"}
 """PatientIDs that de-identification leaves behind (rows of X or 0 too): they name no patient, so make no group."""
@@ -246,7 +248,8 @@ def _check(data: Dataset, path: Path) -> None:
         "MONOCHROME1",
         "MONOCHROME2",
     ):
-        raise UnsupportedFormat(f"{path} is a colour image ({data.get('PhotometricInterpretation')}); a scan is grey")
+        said = str(data.get("PhotometricInterpretation"))
+        raise UnsupportedFormat(f"{path} is a colour image ({said if said in _COLOURS else 'unknown'}); a scan is grey")
     if "MOSAIC" in (data.get("ImageType") or ()):
         raise UnsupportedFormat(f"{path} is a mosaic of slices in one image; convert it to NIfTI with dcm2niix")
     syntax = UID(data.file_meta.get("TransferSyntaxUID", ""))
