@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -47,7 +48,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def dicom(folder: Path, **more: object) -> list[bytes]:
+def dicom(folder: Path, **more: Any) -> list[bytes]:
     paths = write_series(
         folder / "dicom",
         np.random.default_rng(0).integers(0, 900, (12, 12, 6)).astype(np.uint16),
