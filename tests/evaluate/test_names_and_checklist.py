@@ -100,7 +100,7 @@ def test_what_the_run_knows_is_filled_in_and_the_rest_left_open(text: str) -> No
     assert "blank" in answers["When and where were they gathered?"]
     assert "blank" in answers["Who paid, and who gains?"]
     assert "36 studies of 18 patients" in answers["Where do the data come from?"]
-    assert "adamw" in answers["What is the model?"]
+    assert "adamw" in answers["What is the model, and what does it see?"]
     assert "12 studies of 6 patients" in answers["How many patients and studies came in and fell out?"]
     assert "Not cleared for patients" in text
 

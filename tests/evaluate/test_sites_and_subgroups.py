@@ -54,6 +54,18 @@ def test_properties_in_bands(tmp_path: Path) -> None:
     assert len(set(areas.values())) == 3
 
 
+def test_sex_and_age_of_headers_are_subgroups_and_a_table_goes_before_them(tmp_path: Path) -> None:
+    rows = [moved(row, sex=("male", "female")[n % 2], age=30 + 40 * (n % 2)) for n, row in enumerate(
+        write_pictures(tmp_path, 4))]  # fmt: skip
+    answers = [judged(row.study, True, row.group) for row in rows]
+    found = properties_of(answers, rows, {}, {})
+    assert set(found["sex"].values()) == {"male", "female"}
+    assert set(found["age"].values()) == {"18 to 39", "65 and above"}
+    told = {row.study: ("F", "M")[n % 2] for n, row in enumerate(rows)}
+    assert properties_of(answers, rows, {}, {"sex": told})["sex"] == told
+    assert "sex" not in properties_of(answers, [moved(row, sex="male") for row in rows], {}, {})
+
+
 def test_a_table_about_people(tmp_path: Path) -> None:
     rows = write_pictures(tmp_path / "data", 4)
     table = tmp_path / "people.tsv"

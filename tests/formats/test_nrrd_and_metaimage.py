@@ -89,7 +89,7 @@ def test_data_file_beside_the_header(tmp_path: Path) -> None:
     (tmp_path / "a.mhd").write_text(META + "voxels ü.raw\n")
     np.testing.assert_array_equal(read_volume(tmp_path / "a.mhd").voxels, noise(SHAPE))
     (tmp_path / "b.mhd").write_text(META + "gone.raw\n")
-    with pytest.raises(FormatError, match=r"gone\.raw is missing"):
+    with pytest.raises(FormatError, match=r"gone\.raw' is missing"):
         probe(tmp_path / "b.mhd")
     for several in ("LIST\na.raw", "a%03d.raw 1 3 1"):
         (tmp_path / "c.mhd").write_text(META + several + "\n")

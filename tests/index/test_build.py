@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -386,3 +387,27 @@ def test_a_fingerprint_is_of_data_and_not_of_places(tmp_path: Path) -> None:
     assert build_index([tmp_path / "two" / "one"]).fingerprint() == index.fingerprint()
     rows = [replace(row, label="b") for row in index.all_rows()]
     assert Index.of(rows).fingerprint() != index.fingerprint()
+
+
+def test_folders_called_after_persons_are_hidden_and_classes_are_not(tmp_path: Path) -> None:
+    people = ("anna_berg", "john_smith", "Ødegård")
+    for n, name in enumerate(people):
+        for at in range(2):
+            picture(tmp_path / "scans" / "glioma" / name / f"{at}.png", 10 * n + at)
+            picture(tmp_path / "scans" / "no_tumor" / f"{10 * n + at}.png", 100 + 10 * n + at)
+    index = build_index([tmp_path / "scans"])
+    names = {row.study for row in index.rows()}
+    assert {name for name in names if name.startswith("no_tumor/")} == {f"no_tumor/{n}" for n in (0, 1, 10, 11, 20, 21)}
+    glioma = [row for row in index.rows() if row.label == "glioma"]
+    assert all(re.fullmatch(r"glioma/hidden-[0-9a-f]{10}/[01]", row.study) for row in glioma)
+    assert len({row.group for row in glioma}) == 3
+    assert not any(name in str([(row.study, row.group) for row in index.rows()]) for name in people)
+    read = [row.study for row in studies_in([tmp_path / "scans"])]
+    assert sorted(read) == sorted(names)
+    assert {row.label for row in studies_in([tmp_path / "scans"])} == {None}
+
+
+def test_a_folder_given_by_hand_keeps_its_name(tmp_path: Path) -> None:
+    nifti(tmp_path / "berg" / "t1.nii.gz", 1)
+    nifti(tmp_path / "berg" / "flair.nii.gz", 2)
+    assert [row.study for row in studies_in([tmp_path / "berg"])] == ["berg"]

@@ -53,6 +53,15 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
         Index.load(tmp_path / "i.parquet")
 
 
+def test_an_index_of_version_2_is_read_without_sex_and_age() -> None:
+    """The file was written by the program that made version 2, from the rows of ``_index``."""
+    old = Index.load(Path(__file__).parent / "old" / "version-2.parquet")
+    assert old.all_rows() == _index().all_rows()
+    assert old.notes == _index().notes
+    assert old.table.schema == SCHEMA
+    assert {row.sex for row in old.all_rows()} == {None}
+
+
 def test_another_parquet_is_no_index(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "i.parquet")
     with pytest.raises(UnsupportedFormat, match="no index"):

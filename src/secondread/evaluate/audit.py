@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.errors import SecondreadError
-from secondread.evaluate.figures import auc_edge, groups_of
-from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap
-from secondread.evaluate.metrics import auc
+from secondread.evaluate.intervals import FEW_GROUPS, Figure
+from secondread.evaluate.lines import auc_of, groups_of
 
 if TYPE_CHECKING:
     from secondread.index import Row
@@ -299,9 +297,8 @@ def _cross_validated(
 def _control(
     control: str, name: str, truth: NDArray[np.bool_], scores: NDArray[np.float64], groups: Sequence[str]
 ) -> Control | None:
-    sizes = groups_of(truth, groups)
-    figure = bootstrap(partial(auc, truth, scores), groups, edge=partial(auc_edge, *sizes))
-    return None if figure is None else Control(control, name, figure, min(sizes))
+    figure = auc_of(truth, scores, groups).figure()
+    return None if figure is None else Control(control, name, figure, min(groups_of(truth, groups)))
 
 
 def _sentences(lines: Sequence[Control], names: Sequence[str], normal: set[str], what: str) -> list[str]:

@@ -70,25 +70,23 @@ def _data(result: Evaluation) -> list[Item]:
         Item(part, "7", "5a", "Where do the data come from?", modelcard.described(rows)),
         Item(part, "7", "5b, 6a", "When and where were they gathered?"),
         Item(part, "8", "6b, 6c", "Who was taken in, who was left out, what treatment had they had?"),
-        Item(part, "9", "7", "How were scans prepared?", _prepared(result)),
+        Item(part, "9", "7, 12b", "How were scans prepared?", _prepared(result)),
         Item(
             part, "10", "7", "Was a part of the data chosen?",
             f"{len(result.excluded)} studies were left out by the index{f': {reasons}' if reasons else ''}.",
         ),
         Item(
             part, "11", "–", "How were the data de-identified?",
-            "Of what a header says about the patient, nothing but a hash of the number enters the index; this "
-            "report names "
-            "studies by number. What was done to the scans themselves, and to names burned into pictures, only "
-            "a person "
-            "knows.",
+            "Of what a header says about the patient, a hash of the number, the sex and the age in whole years enter "
+            "the index; this report names studies by number. What was done to the scans themselves, and to names "
+            "burned into pictures, only a person knows.",
         ),
         Item(
             part, "12", "11", "How was missing data handled?",
             f"{labelled} of {len(rows)} studies have a class and {masks} a mask; each teaches what it has, and is "
             f"judged by what it has. {result.counts.unread} could not be read.",
         ),
-        Item(part, "13", "–", "How were the images acquired?", _acquired(result)),
+        Item(part, "13", "9b", "How were the images acquired?", _acquired(result)),
         Item(part, "14–16", "8a, 8b", "What is the truth, who said so, and why is it to be believed?"),
         Item(part, "17, 18", "8b, 8c", "Who labelled the test studies, and how well do readers agree?"),
         Item(part, "19", "12a", "How were studies dealt to training, validation and test?", f"{sides or 'No split'}."),
@@ -112,11 +110,11 @@ def _model(result: Evaluation) -> list[Item]:
     why = f" Why: {'; '.join(map(str, reasons))}." if isinstance(reasons, list | tuple) and reasons else ""
     return [
         Item(
-            part, "22", "9a, 12c", "What is the model?",
-            f"{modelcard.how_it_learned(result)} The plan below is complete.",
+            part, "22", "9a, 12c", "What is the model, and what does it see?",
+            f"{modelcard.how_it_learned(result)} It sees {_seen(result)}. The plan below is complete.",
         ),
         Item(
-            part, "23", "18f", "With which software?",
+            part, "23", "–", "With which software?",
             "secondread and the packages listed at the end, with versions.",
         ),
         Item(part, "24", "12c", "What did the weights start from?", _started(result)),
@@ -130,7 +128,7 @@ def _model(result: Evaluation) -> list[Item]:
         Item(part, "–", "13", "What was done about classes of unequal size?", _balance(result)),
         Item(part, "–", "14", "What was done for fairness between people, and why?"),
         Item(
-            part, "–", "15", "What does it give out, and with which thresholds?",
+            part, "–", "12g, 15", "What does it give out, and with which thresholds?",
             "Probabilities of presence and category, a mask, and normal, abnormal or unsure by thresholds in "
             "model/model.json.",
         ),
@@ -158,7 +156,7 @@ def _evaluation(result: Evaluation) -> list[Item]:
             part, "31", "–", "Can its answers be explained?",
             "By its evidence map, drawn over the scans shown above.",
         ),
-        Item(part, "32", "16", "How was it judged on data of its own kind?", f"On {result.origin}."),
+        Item(part, "32", "12a", "How was it judged on data of its own kind?", f"On {result.origin}."),
         Item(
             part, "33", "16", "How was it judged on data from elsewhere?",
             None if result.own_data else "This report is on other data than the run's own.",
@@ -178,13 +176,13 @@ def _results(result: Evaluation) -> list[Item]:
         ),
         Item(part, "36", "20b, 20c", "Who are they (age, sex, stage), in each part?", _people(result)),
         Item(part, "37, 38", "23a", "How well does it do, how surely?", modelcard.figures(result)),
-        Item(part, "–", "23b", "How does that differ between sites and people?", modelcard.weaker(result)),
+        Item(part, "–", "23a, 23b", "How does that differ between sites and people?", modelcard.weaker(result)),
         Item(
-            part, "39", "23a", "Where does it fail?",
+            part, "39", "–", "Where does it fail?",
             f"{wrong} studies were given the wrong class; the gravest are drawn above.",
         ),
         Item(part, "–", "22", "Is the model given in full?", f"model/ of the run, SHA-256 {result.model['sha256']}."),
-        Item(part, "–", "24", "Was it updated after the evaluation?"),
+        Item(part, "–", "12f, 24", "Was it updated after the evaluation?"),
     ]  # fmt: skip
 
 
@@ -204,6 +202,12 @@ def _rest(result: Evaluation) -> list[Item]:
         Item(part, "–", "17", "Which ethics committee agreed, and did the people consent?"),
         Item(part, "–", "19", "Were patients and the public involved?"),
     ]  # fmt: skip
+
+
+def _seen(result: Evaluation) -> str:
+    recipe = result.plan.get("recipe")
+    channels = recipe.get("channels") if isinstance(recipe, dict) else None
+    return f"the contrasts {', '.join(map(str, channels))} and nothing else" if channels else "the scan alone"
 
 
 def _prepared(result: Evaluation) -> str:

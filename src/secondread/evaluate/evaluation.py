@@ -11,6 +11,7 @@ from secondread.evaluate.audit import Audit
 from secondread.evaluate.curves import Verdict
 from secondread.evaluate.figures import Line
 from secondread.evaluate.judged import Classes, Judged
+from secondread.evaluate.labels import LabelErrors
 from secondread.evaluate.sites import Sites
 from secondread.evaluate.splitgap import SplitGap
 from secondread.evaluate.subgroups import Subgroup
@@ -65,6 +66,7 @@ class Evaluation:
     own_data: bool = True
     gap: SplitGap = field(default_factory=SplitGap)
     sites: Sites = field(default_factory=Sites)
+    labels: LabelErrors = field(default_factory=LabelErrors)
     subgroups: tuple[Subgroup, ...] = ()
     stamp: str | None = None
     alarms: tuple[Alarm, ...] = ()

@@ -1,6 +1,6 @@
 """A quick reader: a forest on thumbprints, seconds to train. No model worth using, but it shows what a split does.
 
-It sees each study as the thumbprint that the index holds (24 x 24 cells of grey per plane, see ``index.duplicates``),
+It sees each study as the thumbprint that the index holds (48 x 48 cells of grey per plane, see ``index.duplicates``),
 in extremely randomised trees (Geurts et al., Machine Learning 63, 2006). What it gains by having seen other studies of
 the same patient, or of the same site, any reader may gain; how much a given network gains only training it again
 tells.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,25 @@ def answers(
     table: NDArray[np.uint8], labels: NDArray[np.str_], learn: NDArray[np.intp], judge: NDArray[np.intp], seed: int
 ) -> NDArray[np.str_]:
     """The class that a reader trained on rows ``learn`` names for rows ``judge``."""
+    return np.asarray(_forest(table, labels, learn, seed).predict(table[judge]), dtype=np.str_)
+
+
+def probabilities(
+    table: NDArray[np.uint8],
+    labels: NDArray[np.str_],
+    learn: NDArray[np.intp],
+    judge: NDArray[np.intp],
+    names: NDArray[np.str_],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Of each class of ``names`` (rows, classes), from the same reader; 0 for one that it has not seen."""
+    forest = _forest(table, labels, learn, seed)
+    out = np.zeros((len(judge), len(names)))
+    out[:, np.searchsorted(names, forest.classes_)] = forest.predict_proba(table[judge])
+    return out
+
+
+def _forest(table: NDArray[np.uint8], labels: NDArray[np.str_], learn: NDArray[np.intp], seed: int) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier
 
-    forest = ExtraTreesClassifier(TREES, random_state=seed, n_jobs=1).fit(table[learn], labels[learn])
-    return np.asarray(forest.predict(table[judge]), dtype=np.str_)
+    return ExtraTreesClassifier(TREES, random_state=seed, n_jobs=1).fit(table[learn], labels[learn])

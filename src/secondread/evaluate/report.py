@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from secondread.evaluate.evaluation import Evaluation
-    from secondread.evaluate.gallery import Gallery
+    from secondread.evaluate.gallery import Exhibit, Gallery
     from secondread.index import Row
 
 SPLITS = ("train", "validation", "test")
@@ -50,8 +50,8 @@ def environment() -> Environment:
     )
 
 
-def render(result: Evaluation, gallery: Gallery) -> str:
-    """The page."""
+def render(result: Evaluation, gallery: Gallery, suspects: Sequence[Exhibit] = ()) -> str:
+    """The page. ``suspects``: drawn studies whose labels are likely wrong."""
     return (
         environment()
         .get_template("report.html.j2")
@@ -67,6 +67,7 @@ def render(result: Evaluation, gallery: Gallery) -> str:
             confusion=_confusion(result),
             audit=_audit_table(result.audit),
             shelves=gallery.shelves,
+            suspects=suspects,
             data=_data(result.rows),
             subgroups=_subgroup_table(result.subgroups),
             card=model_card(result),

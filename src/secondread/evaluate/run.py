@@ -28,6 +28,7 @@ from secondread.evaluate.evaluation import Evaluation, Unread
 from secondread.evaluate.figures import tabulate
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.judged import Classes, Judged, abnormality, judge
+from secondread.evaluate.labels import exhibits, find_label_errors
 from secondread.evaluate.predictions import columns_to_compare
 from secondread.evaluate.sites import leave_one_site_out
 from secondread.evaluate.splitgap import split_gap
@@ -107,6 +108,7 @@ def evaluate(
     trained = own.rows("train")
     most = majority(classes.truth(row, None if row.normal is None else not row.normal) for row in trained)
     divided = len(divisions(own.rows(None)))
+    leaks = _accepted(divided) if divided and index is None else find_leaks(trained, own.rows("validation"), rows)
     result = Evaluation(
         run=run.name,
         origin=f"the test split of the run {run.name}" if index is None else "other data than the run's own",
@@ -120,9 +122,7 @@ def evaluate(
         history=tuple(history),
         verdict=verdict(history, plan) if history else None,
         audit=audit_shortcuts(data.rows(None), progress=progress),
-        leaks=tuple(
-            _accepted(divided) if divided and index is None else find_leaks(trained, own.rows("validation"), rows)
-        ),
+        leaks=tuple(leaks),
         rows=tuple(data.rows(None)),
         excluded=_excluded(data, names),
         notes=tuple(names.hide(note) for note in data.notes),
@@ -134,13 +134,17 @@ def evaluate(
         own_data=index is None,
         gap=split_gap(own, judged if divided and index is None else ()),
         sites=leave_one_site_out(data.rows(None)),
+        labels=find_label_errors(data.rows(None), () if leaks else judged),
         subgroups=tuple(by_subgroup(judged, classes, properties_of(judged, rows, lesions, table))),
         stamp=STAMP if leak_accepted(own, divided) else None,
     )
     write_whole(out / "names.csv", names.to_csv())
     write_whole(out / "predictions.parquet", _predictions(result))
-    write_whole(out / "metrics.json", (json.dumps(to_json(result), indent=2, ensure_ascii=False) + "\n").encode())
-    write_whole(out / "report.html", render(result, gallery).encode())
+    write_whole(out / "label_errors.csv", result.labels.to_csv(names))
+    write_whole(
+        out / "metrics.json", (json.dumps(to_json(result, names), indent=2, ensure_ascii=False) + "\n").encode()
+    )
+    write_whole(out / "report.html", render(result, gallery, exhibits(result.labels, names)).encode())
     return out / "report.html"
 
 
@@ -171,7 +175,7 @@ def _patients(rows: Sequence[Row]) -> set[str]:
     return {row.group for row in rows if row.group_from != "study"}
 
 
-def to_json(result: Evaluation) -> dict[str, Any]:
+def to_json(result: Evaluation, names: Aliases) -> dict[str, Any]:
     """The content of metrics.json."""
     from secondread.evaluate.report import versions
 
@@ -197,6 +201,7 @@ def to_json(result: Evaluation) -> dict[str, Any]:
         "audit": result.audit.to_json(),
         "split_gap": result.gap.to_json(),
         "sites": result.sites.to_json(),
+        "label_errors": result.labels.to_json(names),
         "subgroups": [subgroup.to_json() for subgroup in result.subgroups],
         "stamp": result.stamp,
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""Performance by subgroup: site, contrast, spacing, size, lesion, and what a table says of people (sex, age).
+"""Performance by subgroup: site, sex, age, contrast, spacing, size, lesion, and what a table says of people.
 
 Every figure has its interval over groups, and a subgroup of fewer than FEW_GROUPS patients is marked as too small to
 say. A subgroup is called worse where the interval of what it has less than all other studies, drawn together, lies
@@ -138,6 +138,8 @@ def properties_of(
     pixels = {s: float(row[s].shape[0] * row[s].shape[1]) for s in known if not row[s].spacing and row[s].shape}
     found: dict[str, Property] = {
         "site": _frequent({s: row[s].site or "" for s in known if row[s].site}),
+        "sex": {s: sex for s in known if (sex := row[s].sex) is not None},
+        "age": {s: _band(age, AGES) for s in known if (age := row[s].age) is not None},
         "contrast": _frequent({s: " + ".join(row[s].contrasts) for s in known}),
         "coarsest spacing": _thirds(spacing, "mm"),
         "picture size": _thirds(pixels, "pixels"),

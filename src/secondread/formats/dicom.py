@@ -1,8 +1,8 @@
 """DICOM: classic series (a file per image) and enhanced multi-frame files, compressed or not.
 
 Both become a list of :class:`~secondread.formats.stack.Slice`; :func:`~secondread.formats.stack.stack` makes a grid of
-them. No identifier but UIDs leaves this module: PatientID becomes a hash, and pydicom's own messages, which may quote
-values, are dropped.
+them. No identifier but UIDs leaves this module: PatientID becomes a hash, dates an age in years, and pydicom's own
+messages, which may quote values, are dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from secondread.errors import FormatError, SeriesError, TooLarge, TruncatedFile, UnsupportedFormat
-from secondread.formats import codecs
+from secondread.formats import codecs, person
 from secondread.formats.contrast import UNKNOWN, contrast_of, contrast_of_timing, with_agent
 from secondread.formats.header import DICOM_MARK_AT, MAX_VOXELS, Header, kind_of, mend, reading
 from secondread.formats.stack import Slice, stack
@@ -38,7 +38,7 @@ _TAGS = [
     "RepetitionTime", "InversionTime", "InstanceNumber", "TemporalPositionIdentifier", "AcquisitionNumber", "Rows",
     "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
     "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *person.TAGS,
 ]  # fmt: skip
 _PIXEL_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
@@ -49,6 +49,8 @@ _IDENTITY_TAGS = [
     "PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName",
     "AccessionNumber", "ReferringPhysicianName", "StudyDate",
 ]  # fmt: skip
+_COLOURS = {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
+"""Kinds of colour that a message may repeat; the field may hold anything."""
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _NOBODY = {"", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "removed", "patient"}
 """PatientIDs that de-identification leaves behind (rows of X or 0 too): they name no patient, so make no group."""
@@ -58,7 +60,7 @@ MIN_TELLING = 3
 
 @dataclass(frozen=True)
 class Image:
-    """One file with images: its series, contrast, group (a hash), and its slices."""
+    """One file with images: its series, contrast, group (a hash), sex and age of the person, and its slices."""
 
     path: Path
     series: str
@@ -66,6 +68,8 @@ class Image:
     group: str | None
     inverted: bool
     slices: tuple[Slice, ...]
+    sex: str | None = None
+    age: int | None = None
 
 
 def probe(path: Path, series: str | None) -> Header:
@@ -103,7 +107,7 @@ def header_of(images: Sequence[Image], path: Path) -> Header:
     geometry, _, notes = stack([s for image in images for s in image.slices], path)
     first = images[0]
     contrast = contrast_of(path.name) if first.contrast == UNKNOWN and path.is_file() else first.contrast
-    return Header("dicom", geometry.shape, geometry, 1, contrast, first.group, notes)
+    return Header("dicom", geometry.shape, geometry, 1, contrast, first.group, notes, first.sex, first.age)
 
 
 def images_below(path: Path, series: str | None = None) -> list[Image]:
@@ -219,6 +223,8 @@ def open_image(path: Path) -> Image | None:
             _group(data),
             data.PhotometricInterpretation == "MONOCHROME1",
             slices,
+            person.sex_of(data),
+            person.age_of(data),
         )
 
 
@@ -242,7 +248,8 @@ def _check(data: Dataset, path: Path) -> None:
         "MONOCHROME1",
         "MONOCHROME2",
     ):
-        raise UnsupportedFormat(f"{path} is a colour image ({data.get('PhotometricInterpretation')}); a scan is grey")
+        said = str(data.get("PhotometricInterpretation"))
+        raise UnsupportedFormat(f"{path} is a colour image ({said if said in _COLOURS else 'unknown'}); a scan is grey")
     if "MOSAIC" in (data.get("ImageType") or ()):
         raise UnsupportedFormat(f"{path} is a mosaic of slices in one image; convert it to NIfTI with dcm2niix")
     syntax = UID(data.file_meta.get("TransferSyntaxUID", ""))

@@ -76,6 +76,7 @@ class Header:
         channels: 1, or 3 for a picture in colour; a picture stored as RGB whose colours are equal everywhere has 1.
         contrast: ``t1 t1c t2 flair pd dwi adc swi``, or ``image`` where nothing tells.
         group: a hash of the DICOM PatientID; None elsewhere.
+        sex, age: of a DICOM header, see ``formats.person``; None elsewhere, or where it does not say.
         warnings: what is odd in the header, in words for a person.
     """
 
@@ -86,6 +87,8 @@ class Header:
     contrast: str
     group: str | None = None
     warnings: tuple[str, ...] = ()
+    sex: str | None = None
+    age: int | None = None
 
 
 @dataclass(frozen=True)

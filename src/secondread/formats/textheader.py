@@ -82,13 +82,15 @@ def data_beside(path: Path, named: str) -> Path:
         UnsafeFileError: it lies elsewhere. UnsupportedFormat: several files. FormatError: it is missing.
     """
     if named.split()[0].upper() == "LIST" or "%" in named:
-        raise UnsupportedFormat(f"{path}: voxels spread over several files ({named}) are not supported; save one file")
+        raise UnsupportedFormat(
+            f"{path}: voxels spread over several files ({named!r}) are not supported; save one file"
+        )
     folder = path.parent.resolve()
     data = (folder / named).resolve()
     if not data.is_relative_to(folder):
-        raise UnsafeFileError(f"{path} asks for voxels outside its folder ({named}); put both files into one folder")
+        raise UnsafeFileError(f"{path} asks for voxels outside its folder ({named!r}); put both files into one folder")
     if not data.is_file():
-        raise FormatError(f"{path}: its data file {named} is missing")
+        raise FormatError(f"{path}: its data file {named!r} is missing")
     return data
 
 

@@ -145,8 +145,9 @@ def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[R
         DataError: nothing there that looks like a scan.
     """
     drafts, indexed, _ = gather([Path(path) for path in data], (), progress)
-    unmarked = [replace(draft, label=None, mask=None, split=None) for draft in drafts]
-    rows = [*indexed, *inspect(unmarked, progress)]
+    # The label stays until names are settled: a folder that is a class is no patient's name.
+    unmarked = [replace(draft, mask=None, split=None) for draft in drafts]
+    rows = [replace(row, label=None) for row in (*indexed, *inspect(unmarked, progress))]
     if not rows:
         names = ", ".join(str(path) for path in data)
         raise DataError(f"no scan in {names}: {READABLE} are read")

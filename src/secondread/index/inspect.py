@@ -15,7 +15,7 @@ from secondread.formats.header import kind_of
 from secondread.formats.read import split_source
 from secondread.index.draft import Draft
 from secondread.index.duplicates import sha256_of, thumbprint
-from secondread.index.names import is_picture, stem_of
+from secondread.index.names import is_picture, may_name_patient, stem_of
 from secondread.index.table import Row
 
 Progress = Callable[[str, int, int], None]
@@ -44,16 +44,23 @@ def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[R
 
 def inspect_one(draft: Draft) -> Row:
     """Open the files of one study. From here on it has a name that does not tell who the patient is."""
-    return _named_discreetly(_opened(draft))
+    return _named_discreetly(_opened(draft), below=bool(draft.origin))
 
 
-def _named_discreetly(row: Row) -> Row:
-    """The row with stand-ins for names that tell, see ``discreet``; ``images`` still say where the files lie."""
+def _named_discreetly(row: Row, *, below: bool) -> Row:
+    """The row with stand-ins for names that tell, see ``discreet``; ``images`` still say where the files lie.
+    ``below``: the study's name comes from below what was given, which a person has named by hand."""
     known = any(_tells_patient(image) for image in row.images)
     study = discreet(row.study, known=known)
+    # A header that names its patient has been compared with the folders; else letters alone may be a name.
+    guess = below and row.group_from != "dicom"
+    if guess and not known:
+        study = _without_persons(study, row)
     # A group that is no identifier by itself may be the name of a folder.
     by_path = row.group_from in ("study", "folder")
     group = discreet(row.group, known=known and by_path)
+    if guess and by_path and not known:
+        group = _without_persons(group, row)
     if row.reason is None:
         return replace(row, study=study, group=group)
     files = [split_source(image)[0] for image in row.images]
@@ -61,6 +68,18 @@ def _named_discreetly(row: Row) -> Row:
     for name in {part for file in files for part in (file.name, stem_of(file.name))} if known else ():
         reason = reason.replace(name, stand_in(name))
     return replace(row, study=study, group=group, reason=reason)
+
+
+def _without_persons(name: str, row: Row) -> str:
+    """The name of a study or group with stand-ins for folders that may be called after a person."""
+    places = {part for image in row.images for part in _folders(split_source(image)[0])}
+    told = (row.label, row.site)
+    parts = name.split("/")
+    return "/".join(stand_in(p) if p in places and may_name_patient(p, told) else p for p in parts)
+
+
+def _folders(path: Path) -> tuple[str, ...]:
+    return path.parts if path.is_dir() else path.parent.parts
 
 
 def _tells_patient(image: Path) -> bool:
@@ -147,6 +166,8 @@ def _volume(row: Row, draft: Draft) -> Row:
         spacing=volume.geometry.spacing,
         channels=header.channels,
         kind=header.kind,
+        sex=header.sex,
+        age=header.age,
         sha256=sha256,
         bytes=size,
         thumbprint=thumbprint(volume),

@@ -35,6 +35,16 @@ SPLIT_NAMES = {
 }
 """Usual spellings of the three splits, as :func:`squeeze` leaves them; ``_set`` and ``_data`` may follow."""
 
+PLAIN_WORDS = frozenset({
+    "anat", "axial", "baseline", "brain", "brains", "case", "cases", "cor", "coronal", "data", "dataset", "dcm",
+    "derivatives", "dicom", "followup", "group", "head", "heads", "image", "images", "img", "imgs", "jpeg", "jpg",
+    "left", "mr", "mri", "mris", "native", "nifti", "nii", "patient", "patients", "picture", "pictures", "png",
+    "post", "pre", "raw", "right", "sag", "sagittal", "scan", "scans", "series", "session", "site", "slice", "slices",
+    "studies", "study", "subject", "subjects", "tra", "transversal", "transverse", "tumor", "tumors", "tumour",
+    "tumours", "visit", "volume", "volumes",
+})  # fmt: skip
+"""Words of the trade that folders are named with; no patient is called so."""
+
 _MASK_WORD = re.compile(r"^(seg|mask|label)|(seg|mask|label|labels)$")
 _TREATED_WORD = re.compile(r"(masked|labell?ed|segmented)$")  # a scan that something was done to
 _ASIDE_WORD = re.compile(r"^(brain|head|skull|bet)s?(mask|seg)?$")
@@ -85,6 +95,19 @@ def is_normal(label: str, named: Iterable[str] = ()) -> bool:
 def split_of(text: str) -> str | None:
     """``train``, ``validation`` or ``test`` for any usual spelling, else None."""
     return SPLIT_NAMES.get(re.sub(r"(set|data)$", "", squeeze(text))) or SPLIT_NAMES.get(squeeze(text))
+
+
+def may_name_patient(folder: str, known: Iterable[str | None]) -> bool:
+    """Whether a folder's name may be a person's: letters alone, and neither one of the names ``known`` (its label, its
+    site), nor a split's, a normal class's, or made of words of the trade."""
+    if any(sign.isdigit() for sign in folder) or not squeeze(folder):
+        return False
+    if squeeze(folder) in {squeeze(name) for name in known if name} or is_normal(folder) or split_of(folder):
+        return False
+    return not all(
+        word.lower() in PLAIN_WORDS or _CONTRAST_WORD.match(word) or _is_mask_word(word.lower())
+        for word in words(folder)
+    )
 
 
 def words(stem: str) -> list[str]:

@@ -1,11 +1,12 @@
 """The index: one table, a row per study, on disk as Parquet.
 
 Columns (``SCHEMA``): ``study`` unique name; ``group`` the patient, and ``group_from`` how it was found; ``site``;
-``label``; ``normal`` true, false, or null where nobody can tell (no normal class, or no label); ``mask`` a file;
-``images`` and ``contrasts`` in one order, the first being the reference; ``shape`` and ``spacing`` (mm) of the
-reference, (i, j, k) for a volume, (row, column) and null for a picture; ``channels`` 1 or 3; ``kind`` of file;
-``bytes`` of all images together; ``sha256`` and ``thumbprint`` (see ``duplicates``); ``cluster`` of near-duplicates,
--1 for excluded rows; ``split``, null for excluded rows; ``excluded`` and ``reason``.
+``sex`` and ``age`` in whole years, where a DICOM header tells (``formats.person``); ``label``; ``normal`` true, false,
+or null where nobody can tell (no normal class, or no label); ``mask`` a file; ``images`` and ``contrasts`` in one
+order, the first being the reference; ``shape`` and ``spacing`` (mm) of the reference, (i, j, k) for a volume, (row,
+column) and null for a picture; ``channels`` 1 or 3; ``kind`` of file; ``bytes`` of all images together; ``sha256`` and
+``thumbprint`` (see ``duplicates``); ``cluster`` of near-duplicates, -1 for excluded rows; ``split``, null for excluded
+rows; ``excluded`` and ``reason``.
 
 Paths are absolute: an index may lie anywhere, and is rebuilt, not moved, when its data move.
 """
@@ -25,8 +26,11 @@ import polars as pl
 from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
 from secondread.files import write_whole
 
-VERSION = 2
+VERSION = 3
 """Of the columns and their meaning. A reader refuses versions that it does not know."""
+
+ADDED = {"2": ("sex", "age")}
+"""Older versions that are read as well, and the columns that they lack: null there."""
 
 VERSION_KEY = "secondread.index.version"
 NOTES_KEY = "secondread.index.notes"
@@ -44,6 +48,8 @@ SCHEMA = pl.Schema(
         "group": pl.String(),
         "group_from": pl.String(),
         "site": pl.String(),
+        "sex": pl.String(),
+        "age": pl.Int64(),
         "label": pl.String(),
         "normal": pl.Boolean(),
         "mask": pl.String(),
@@ -74,6 +80,8 @@ class Row:
     images: tuple[Path, ...]
     contrasts: tuple[str, ...]
     site: str | None = None
+    sex: str | None = None
+    age: int | None = None
     label: str | None = None
     normal: bool | None = None
     mask: Path | None = None
@@ -215,13 +223,16 @@ class Index:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise UnsupportedFormat(f"{path} is no Parquet file, so no index: {error}") from error
         version = metadata.get(VERSION_KEY)
-        if version != str(VERSION):
+        if version != str(VERSION) and version not in ADDED:
             what = "is a Parquet file, but no index of secondread" if version is None else f"is of version {version}"
             raise UnsupportedFormat(f"{path} {what}; this program reads version {VERSION}: index the data again")
         try:
             table = pl.read_parquet(io.BytesIO(content))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise ChecksumError(f"{path} is damaged: {error}") from error
+        if (lacking := ADDED.get(version)) and not set(lacking) & set(table.columns):
+            table = table.with_columns(pl.lit(None, SCHEMA[name]).alias(name) for name in lacking)
+            table = table.select(name for name in SCHEMA if name in table.columns)
         if table.schema != SCHEMA:
             raise UnsupportedFormat(
                 f"{path} has the columns {', '.join(table.columns)}; an index has {', '.join(SCHEMA)}, in this order"

@@ -107,6 +107,7 @@ def run(reader: Reader, host: str = "127.0.0.1", port: int = 8000, *, max_upload
 
     if not 1 <= port <= 65535:
         raise UsageError(f"port {port} is not within 1 to 65535")
+    quiet_decoders()
     local = _is_loopback(host)
     if not local:
         _log.warning("listening on %s: everyone who reaches this port can send scans, there is no login", host)
@@ -125,6 +126,12 @@ def run(reader: Reader, host: str = "127.0.0.1", port: int = 8000, *, max_upload
         # No access log: a peer's words have no place in ours.
         config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False, date_header=False)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def quiet_decoders() -> None:
+    """Have decoders log no details: those that Pillow logs of a picture hold what its header says of a person."""
+    for name in ("PIL", "pydicom", "nibabel"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _add_pages(app: FastAPI, desk: Desk) -> None:

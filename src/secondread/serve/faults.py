@@ -28,6 +28,9 @@ _ANSWERS: tuple[tuple[type[SecondreadError], int, str], ...] = (
     (ResourceError, 507, "The server is short of disk or memory; try later, or tell the operator."),
 )
 
+_QUOTED = re.compile(r"""(?<!\w)(['"])(?:(?!\1).)*\1(?!\w)""", re.DOTALL)
+"""What a message quotes of a header: a field where a number belongs may hold anything, a name too."""
+
 _PATH = re.compile(r"""(?<![\w.])(?:/[^\s/'":,;()]+){2,}/?""")
 
 
@@ -45,7 +48,8 @@ def answer_to(error: SecondreadError, names: Mapping[str, str]) -> tuple[int, di
 
 
 def public(text: str, names: Mapping[str, str]) -> str:
-    """``text`` without the strings in ``names``, and without any other absolute path."""
+    """``text`` without the strings in ``names``, without what it quotes of a file, and without any other absolute
+    path."""
     for secret in sorted(names, key=len, reverse=True):
         text = text.replace(secret, names[secret])
-    return _PATH.sub("a file of the server", text)
+    return _PATH.sub("a file of the server", _QUOTED.sub("(a value in it)", text))
