@@ -10,6 +10,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,7 @@ from secondread.evaluate.labels import exhibits, find_label_errors
 from secondread.evaluate.predictions import columns_to_compare
 from secondread.evaluate.sites import leave_one_site_out
 from secondread.evaluate.splitgap import split_gap
+from secondread.evaluate.start import gain_of_starter
 from secondread.evaluate.subgroups import by_subgroup, properties_of, read_about
 from secondread.files import write_whole
 
@@ -140,6 +142,7 @@ def evaluate(
     )
     write_whole(out / "names.csv", names.to_csv())
     write_whole(out / "predictions.parquet", _predictions(result))
+    result = replace(result, start=gain_of_starter(run, out, plan))
     write_whole(out / "label_errors.csv", result.labels.to_csv(names))
     write_whole(
         out / "metrics.json", (json.dumps(to_json(result, names), indent=2, ensure_ascii=False) + "\n").encode()

@@ -195,7 +195,7 @@ CARD = """# The starter model of secondread {version}
 where no model is named, and trainings on grey pictures begin with its weights.
 
 - **Made from** {simulated_pictures} simulated pictures and {real_scans} real scans: slices of bent MNI152 heads in
-  three planes (T1, T1 with contrast, T2, FLAIR, PD and a few contrasts that no scanner gives), with lesions of the
+  three planes (FLAIR, T1 with contrast and T1), with lesions of the
   kinds {kinds}. {epochs} epochs in {seconds} s, epoch {best_epoch} kept. It is made again by
   `python benchmarks/starter.py make`.
 - **Reads** pictures of a head MRI, and volumes slice by slice in three planes, one contrast at a time.
