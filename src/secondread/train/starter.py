@@ -64,7 +64,7 @@ class Curriculum:
     samples: int = 3200
     width: int = 32
     held: int = 320
-    heads: int = 80
+    heads: int = 48
     seed: int = 0
 
     def plan(self) -> Plan:
