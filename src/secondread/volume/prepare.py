@@ -82,10 +82,13 @@ class Frame:
 
     def from_scan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values on the scan's grid N -> on the prepared grid S."""
-        out = self._reorder(values)
-        for axis, (n, start, step, m) in enumerate(self._axes()):
-            crop = _crop(n, m, start, step)
-            out = _along(axis, axis_matrix(n, m, start, step), out) if crop is None else out[_on_axis(axis, crop)]
+        axes = self._axes()
+        # Air that the frame leaves out is cut off along every axis before anything is copied or multiplied.
+        parts = [_needed(n, m, start, step) for n, start, step, m in axes]
+        out = self._reorder(values)[tuple(parts)]
+        for axis, (part, (n, start, step, m)) in enumerate(zip(parts, axes, strict=True)):
+            if _crop(n, m, start, step) is None:
+                out = _along(axis, axis_matrix(n, m, start, step)[:, part], out)
         return out
 
     def to_scan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -293,8 +296,13 @@ def _crop(n: int, m: int, start: float, step: float) -> slice | None:
     return slice(first, first + m)
 
 
-def _on_axis(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*[slice(None)] * axis, part)
+def _needed(n: int, m: int, start: float, step: float) -> slice:
+    """Which of n samples the m are made from."""
+    crop = _crop(n, m, start, step)
+    if crop is not None:
+        return crop
+    used = axis_matrix(n, m, start, step).indices
+    return slice(int(used.min()), int(used.max()) + 1)
 
 
 def _along(axis: int, matrix: csr_array, values: NDArray[np.float32]) -> NDArray[np.float32]:
