@@ -194,8 +194,23 @@ def prepare_mask(mask: Mask, reference: Geometry, frame: Frame) -> NDArray[np.ui
 
 def foreground(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Voxels that are not air: brighter than FOREGROUND_LEVEL of the way from darkest to the 99th percentile."""
-    low, high = float(voxels.min()), float(np.percentile(voxels, 99))
+    low, high = float(voxels.min()), percentile_99(voxels)
     return voxels > low + FOREGROUND_LEVEL * (high - low)
+
+
+def percentile_99(voxels: NDArray[np.float32]) -> float:
+    """``np.percentile(voxels, 99)``, sorted among the brightest alone: where every 97th voxel says those begin."""
+    flat = voxels.ravel(order="K")
+    last = 0.99 * (flat.size - 1)
+    sample = flat[::97]
+    bright = flat[flat >= np.partition(sample, int(0.97 * (sample.size - 1)))[int(0.97 * (sample.size - 1))]]
+    missing = flat.size - bright.size
+    if missing > int(last):  # the sample was no fair one
+        return float(np.percentile(flat, 99))
+    at = int(last) - missing
+    ranked = np.partition(bright, [at, min(at + 1, bright.size - 1)])
+    below, above = float(ranked[at]), float(ranked[min(at + 1, bright.size - 1)])
+    return below + (above - below) * (last - int(last))
 
 
 def axis_matrix(n: int, m: int, start: float, step: float, *, beyond: bool = True) -> csr_array:
