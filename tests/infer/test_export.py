@@ -12,6 +12,7 @@ import torch
 from secondread.errors import ChecksumError, RefusedError, UsageError
 from secondread.infer import ModelSpec, load_model, open_model, save_model
 from secondread.infer import export as room
+from secondread.infer import runtime as runtimes
 from secondread.infer.export import export_bundle
 from secondread.infer.runtime import Exported, fastest
 from secondread.models import NetworkSpec, Task, build
@@ -76,3 +77,20 @@ def test_a_bundle_is_read_with_another_runtime_to_the_same_findings(model: Path,
     (tmp_path / "bundle" / "model.onnx").write_bytes(b"other")
     with pytest.raises(ChecksumError, match=r"model\.onnx"):
         load_model(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("breaks", ["when it is loaded", "when it runs"])
+def test_a_broken_openvino_is_left_out_with_a_warning(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: str
+) -> None:
+    def broken(_: object) -> list[np.ndarray]:
+        raise RuntimeError("no plugin for this processor")
+
+    export_bundle(model, tmp_path / "bundle")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(runtimes, "openvino_session", broken if breaks == "when it is loaded" else lambda _: broken)
+    spec, network, _ = open_model(tmp_path / "bundle")
+    with pytest.warns(RuntimeWarning, match="OpenVINO cannot run"):
+        runtime = fastest(tmp_path / "bundle", spec, network, "cpu")
+    assert isinstance(runtime, Exported), "pictures go on to ONNX Runtime"
+    assert runtime(torch.zeros(1, 1, 64, 64)).presence.shape == (1,)

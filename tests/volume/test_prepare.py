@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secondread.errors import DataError
 from secondread.volume import Geometry, Mask, Picture, Recipe, Study, Volume, prepare, prepare_mask
-from secondread.volume.prepare import axis_matrix
+from secondread.volume.prepare import axis_matrix, percentile_99
 
 SHAPE = (14, 12, 10)
 SPACING = (1.0, 1.5, 2.0)
@@ -213,3 +213,17 @@ def test_there_is_no_evidence_outside_the_prepared_grid() -> None:
     back = frame.to_scan(np.ones(frame.size, np.float32))
     assert (back[10:20, 10:20, 10:20] > 0.99).all()
     assert back.sum() == 1000
+
+
+@pytest.mark.parametrize("n", [1, 2, 96, 98, 12345])
+@pytest.mark.parametrize("kind", ["noise", "flat", "few values", "sorted", "a comb that the sample falls on"])
+def test_the_quick_percentile_is_the_percentile(n: int, kind: str) -> None:
+    rng = np.random.default_rng(n)
+    voxels = {
+        "noise": rng.normal(size=n),
+        "flat": np.zeros(n),
+        "few values": rng.integers(0, 5, n),
+        "sorted": np.sort(rng.random(n)),
+        "a comb that the sample falls on": np.where(np.arange(n) % 97 == 0, 9.0, rng.random(n)),
+    }[kind].astype(np.float32)
+    assert percentile_99(voxels) == pytest.approx(np.percentile(voxels, 99), rel=1e-6, abs=1e-6)

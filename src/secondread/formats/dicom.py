@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, config, dcmread
+from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
@@ -29,6 +28,7 @@ from secondread.errors import FormatError, SeriesError, TooLarge, TruncatedFile,
 from secondread.formats import codecs, person
 from secondread.formats.contrast import UNKNOWN, contrast_of, contrast_of_timing, with_agent
 from secondread.formats.header import DICOM_MARK_AT, MAX_VOXELS, Header, kind_of, mend, reading
+from secondread.formats.silence import SILENCE
 from secondread.formats.stack import Slice, stack
 from secondread.volume import Volume
 
@@ -395,6 +395,5 @@ def _pixels(path: Path) -> NDArray[Any]:
 @contextmanager
 def _private(path: Path) -> Iterator[None]:
     """Read DICOM without pydicom's warnings and messages, which may quote what a header holds."""
-    with reading(path, private=True), warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
+    with reading(path, private=True), SILENCE:
         yield

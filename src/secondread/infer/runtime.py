@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def fastest(folder: Path, spec: ModelSpec, network: SecondReader, device: str) -
     """The runtime to read the model in ``folder`` with; None for torch.
 
     OpenVINO is held against torch once here, since the gate of the export was passed with ONNX Runtime, and left out
-    where it says something else.
+    where it says something else, or, with a RuntimeWarning, where it cannot be loaded or run: the next in line reads.
 
     Raises:
         ChecksumError: ``model.onnx`` differs from the manifest.
@@ -68,9 +69,14 @@ def fastest(folder: Path, spec: ModelSpec, network: SecondReader, device: str) -
     if manifest.get(ONNX) != hashlib.sha256(content).hexdigest():
         raise ChecksumError(f"{folder / ONNX} differs from manifest.json: the model is damaged or was edited")
     if importlib.util.find_spec("openvino"):
-        runtime = Exported(network, spec.patch, openvino_session(content))
-        if difference(network, runtime, spec) <= TOLERANCE:
-            return runtime
+        try:
+            runtime = Exported(network, spec.patch, openvino_session(content))
+            if difference(network, runtime, spec) <= TOLERANCE:
+                return runtime
+        except Exception as error:
+            # An extra that is broken, or does not know this processor, must not keep a scan from being read.
+            why = f"OpenVINO cannot run {folder / ONNX} and is left out ({type(error).__name__}: {error})"
+            warnings.warn(why, RuntimeWarning, stacklevel=2)
     if spec.network.dimensions == 2 and importlib.util.find_spec("onnxruntime"):
         session = onnx_session(content)
         return Exported(network, spec.patch, session) if session else None

@@ -47,7 +47,7 @@ class Parameters:
         shift: (B, d) likewise.
         bend: (B, d, 5, ...) displacement at control points.
         gain, offset, gamma: (B, C).
-        bias: (B, C, 3, ...) log of a smooth multiplicative field at control points.
+        bias: (B, C, 3, ...) log of a smooth multiplicative field at its control points; linear between them.
         noise: (B,) standard deviation.
         seed: of the noise itself.
         blur: (B,) standard deviation in voxels, 0 for most.
@@ -116,32 +116,43 @@ def apply(images: Tensor, masks: Tensor, p: Parameters) -> tuple[Tensor, Tensor]
     Returns:
         the same shapes and types; the mask becomes 0 or 1.
     """
-    present = images.flatten(2).any(2).float()
+    present = images.flatten(2).any(2)
     both = torch.cat([images, (masks > 0).to(images.dtype)[:, None]], dim=1)
     both = functional.grid_sample(both, _grid(images, p), padding_mode="border", align_corners=False)
-    images, masks = both[:, :-1], (both[:, -1] >= 0.5).to(masks.dtype)
-    images = _resolution(images, p)
-    shape = (*images.shape[:2], *[1] * (images.ndim - 2))
-    images = _gamma(images, p.gamma.to(images.device).reshape(shape))
-    field = _smooth(p.bias.to(images.device), images.shape[2:]).exp()
-    images = images * field * p.gain.to(images.device).reshape(shape) + p.offset.to(images.device).reshape(shape)
+    images, masks = both[:, :-1].contiguous(), (both[:, -1] >= 0.5).to(masks.dtype)
+    _resolution(images, p)
+    _gamma(images, p.gamma.to(images.device))
+    # The field, the gain and a missing contrast are one product, taken where there are few points.
+    field = p.bias.to(images.device).exp() * _over(p.gain.to(images.device) * present, images)
+    images.mul_(_smooth(field, images.shape[2:])).add_(_over(p.offset.to(images.device) * present, images))
     rng = torch.Generator(images.device).manual_seed(p.seed)
-    noise = torch.randn(images.shape, generator=rng, device=images.device)
-    images = images + noise * p.noise.to(images.device).reshape(-1, *[1] * (images.ndim - 1))
-    return images * present.reshape(shape), masks
+    for sample in p.noise.nonzero().flatten().tolist():
+        noise = torch.randn(images.shape[1:], generator=rng, device=images.device)
+        noise.mul_(_over(p.noise[sample].to(images.device) * present[sample][None], images[:1])[0])
+        images[sample].add_(noise)
+    return images, masks
+
+
+def _over(values: Tensor, images: Tensor) -> Tensor:
+    """(B, C) to multiply or add to (B, C, *S)."""
+    return values.reshape(*values.shape, *[1] * (images.ndim - 2))
 
 
 def _grid(images: Tensor, p: Parameters) -> Tensor:
-    """Sampling points (B, *S, d) for grid_sample, which wants the last axis of S first."""
-    size = images.shape[2:]
-    axes = [(torch.arange(n, device=images.device, dtype=torch.float32) * 2 + 1) / n - 1 for n in size]
-    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    """Sampling points (B, *S, d) for grid_sample, which wants the last axis of S first.
+
+    The affine part is linear, so it needs no more points than the bend has: both are interpolated together.
+    """
+    size, d = images.shape[2:], images.ndim - 2
+    # From the centre of the first voxel to that of the last.
+    axes = [torch.linspace(1 / n - 1, 1 - 1 / n, ELASTIC_GRID, device=images.device) for n in size]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     # Angles are kept true on patches that are not cubes: rotate in units of the longest side.
     scale = torch.tensor([n / max(size) for n in size], device=images.device)
     matrix = p.matrix.to(images.device) * scale[None, None, :] / scale[None, :, None]
-    moved = points.flatten(0, -2)[None] @ matrix.transpose(1, 2) + p.shift.to(images.device)[:, None]
-    bend = _smooth(p.bend.to(images.device), size).flatten(2).transpose(1, 2)
-    return (moved + bend).reshape(images.shape[0], *size, len(size)).flip(-1)
+    moved = matrix @ points.flatten(1) + p.shift.to(images.device)[:, :, None]
+    control = moved.reshape(-1, *points.shape) + p.bend.to(images.device)
+    return _smooth(control.flip(1), size).permute(0, *range(2, 2 + d), 1)
 
 
 def _rotation(angles: Tensor, d: int) -> Tensor:
@@ -162,13 +173,9 @@ def _smooth(control: Tensor, size: torch.Size) -> Tensor:
     return functional.interpolate(control, size=size, mode=mode, align_corners=True)
 
 
-def _resolution(images: Tensor, p: Parameters) -> Tensor:
-    """Some samples blurred, some as if acquired in thicker slices; a new tensor where any is."""
-    changed = ((p.blur > 0) | (p.coarse > 1)).nonzero().flatten().tolist()
-    if not changed:
-        return images
-    images = images.clone()
-    for sample in changed:
+def _resolution(images: Tensor, p: Parameters) -> None:
+    """Some samples blurred, some as if acquired in thicker slices, in place."""
+    for sample in ((p.blur > 0) | (p.coarse > 1)).nonzero().flatten().tolist():
         image = images[sample : sample + 1]
         if p.coarse[sample] > 1:
             image = _thicken(image, int(p.thick[sample]), float(p.coarse[sample]))
@@ -176,7 +183,6 @@ def _resolution(images: Tensor, p: Parameters) -> Tensor:
             for axis in range(image.ndim - 2):
                 image = _blur(image, axis, float(p.blur[sample]))
         images[sample : sample + 1] = image
-    return images
 
 
 def _thicken(image: Tensor, axis: int, voxels: float) -> Tensor:
@@ -202,10 +208,8 @@ def _blur(image: Tensor, axis: int, sigma: float) -> Tensor:
     return out
 
 
-def _gamma(images: Tensor, gamma: Tensor) -> Tensor:
-    """Each channel raised to ``gamma`` between its own darkest and brightest voxel."""
-    flat = images.flatten(2)
-    shape = (*images.shape[:2], *[1] * (images.ndim - 2))
-    low = flat.amin(2).reshape(shape)
-    span = (flat.amax(2).reshape(shape) - low).clamp_min(1e-6)
-    return ((images - low) / span).clamp_min(0).pow(gamma) * span + low
+def _gamma(images: Tensor, gamma: Tensor) -> None:
+    """Each channel raised to ``gamma`` (B, C) between its own darkest and brightest voxel, in place."""
+    low, high = torch.aminmax(images.flatten(2), dim=2)
+    low, span = _over(low, images), _over((high - low).clamp_min(1e-6), images)
+    images.sub_(low).div_(span).pow_(_over(gamma, images)).mul_(span).add_(low)

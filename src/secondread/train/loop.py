@@ -175,11 +175,10 @@ def average(state: State, step: int) -> None:
     """Move the averaged weights towards the trained ones (Polyak 1992), faster while there have been few steps."""
     keep = min(AVERAGING, (1 + step) / (10 + step))
     ours, theirs = state.averaged.state_dict(), state.network.state_dict()
-    for name, value in ours.items():
-        if value.is_floating_point():
-            value.lerp_(theirs[name], 1 - keep)
-        else:
-            value.copy_(theirs[name])
+    smooth = [name for name, value in ours.items() if value.is_floating_point()]
+    torch._foreach_lerp_([ours[name] for name in smooth], [theirs[name] for name in smooth], 1 - keep)
+    for name in ours.keys() - set(smooth):
+        ours[name].copy_(theirs[name])
 
 
 def close_epoch(

@@ -82,10 +82,13 @@ class Frame:
 
     def from_scan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values on the scan's grid N -> on the prepared grid S."""
-        out = self._reorder(values)
-        for axis, (n, start, step, m) in enumerate(self._axes()):
-            crop = _crop(n, m, start, step)
-            out = _along(axis, axis_matrix(n, m, start, step), out) if crop is None else out[_on_axis(axis, crop)]
+        axes = self._axes()
+        # Air that the frame leaves out is cut off along every axis before anything is copied or multiplied.
+        parts = [_needed(n, m, start, step) for n, start, step, m in axes]
+        out = self._reorder(values)[tuple(parts)]
+        for axis, (part, (n, start, step, m)) in enumerate(zip(parts, axes, strict=True)):
+            if _crop(n, m, start, step) is None:
+                out = _along(axis, axis_matrix(n, m, start, step)[:, part], out)
         return out
 
     def to_scan(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -191,8 +194,23 @@ def prepare_mask(mask: Mask, reference: Geometry, frame: Frame) -> NDArray[np.ui
 
 def foreground(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Voxels that are not air: brighter than FOREGROUND_LEVEL of the way from darkest to the 99th percentile."""
-    low, high = float(voxels.min()), float(np.percentile(voxels, 99))
+    low, high = float(voxels.min()), percentile_99(voxels)
     return voxels > low + FOREGROUND_LEVEL * (high - low)
+
+
+def percentile_99(voxels: NDArray[np.float32]) -> float:
+    """``np.percentile(voxels, 99)``, sorted among the brightest alone: where every 97th voxel says those begin."""
+    flat = voxels.ravel(order="K")
+    last = 0.99 * (flat.size - 1)
+    sample = flat[::97]
+    bright = flat[flat >= np.partition(sample, int(0.97 * (sample.size - 1)))[int(0.97 * (sample.size - 1))]]
+    missing = flat.size - bright.size
+    if missing > int(last):  # the sample was no fair one
+        return float(np.percentile(flat, 99))
+    at = int(last) - missing
+    ranked = np.partition(bright, [at, min(at + 1, bright.size - 1)])
+    below, above = float(ranked[at]), float(ranked[min(at + 1, bright.size - 1)])
+    return below + (above - below) * (last - int(last))
 
 
 def axis_matrix(n: int, m: int, start: float, step: float, *, beyond: bool = True) -> csr_array:
@@ -294,8 +312,13 @@ def _crop(n: int, m: int, start: float, step: float) -> slice | None:
     return slice(first, first + m)
 
 
-def _on_axis(axis: int, part: slice) -> tuple[slice, ...]:
-    return (*[slice(None)] * axis, part)
+def _needed(n: int, m: int, start: float, step: float) -> slice:
+    """Which of n samples the m are made from."""
+    crop = _crop(n, m, start, step)
+    if crop is not None:
+        return crop
+    used = axis_matrix(n, m, start, step).indices
+    return slice(int(used.min()), int(used.max()) + 1)
 
 
 def _along(axis: int, matrix: csr_array, values: NDArray[np.float32]) -> NDArray[np.float32]:
