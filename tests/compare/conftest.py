@@ -32,9 +32,17 @@ class Trainer:
     trained: list[str] = field(default_factory=list)
 
     def __call__(
-        self, data: Packed | None, run: Path, *, overrides: dict[str, Any] | None, resume: bool, **_: Any
+        self,
+        data: Packed | None,
+        run: Path,
+        *,
+        overrides: dict[str, Any] | None,
+        resume: bool,
+        progress: Callable[[str, int, int], None],
+        **_: Any,
     ) -> Path:
         self.trained.append(run.name)
+        progress("epoch 1, loss 0.5", 1, 1)
         assert (data is None) == resume
         plan = Plan.load(run / "plan.json") if data is None else replan(data.plan, overrides or {})
         run.mkdir(parents=True, exist_ok=True)
@@ -74,10 +82,18 @@ class Comparison:
     index: Index
     out: Path
     said: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
 
     def __call__(self, overrides: dict[str, Any], *, seeds: int = 1, trials: int | None = None) -> Any:
         choices, shared = choose({"size": 32, **overrides}, seeds=seeds, trials=trials)
-        compare(self.index, choices, shared, self.out, say=self.said.append)
+        compare(
+            self.index,
+            choices,
+            shared,
+            self.out,
+            progress=lambda what, *_: self.shown.append(what),
+            say=self.said.append,
+        )
         return json.loads((self.out / "compare.json").read_text(encoding="utf-8"))
 
 

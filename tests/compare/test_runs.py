@@ -32,6 +32,8 @@ def test_every_combination_with_every_seed(comparison: Comparison, trainer: Trai
     assert (plan["optimizer"], plan["learning_rate"], plan["seed"]) == ("sgd", 0.02, 1)
     assert comparison.said[0] == "run 1 of 8: training with adam 0.01, seed 0"
     assert "left" in comparison.said[-1]
+    epochs = [what for what in comparison.shown if "epoch" in what]
+    assert epochs == [f"run {n}: epoch 1, loss 0.5" for n in range(1, 9)], "each run's own, for its time left"
 
 
 def test_a_comparison_grows_and_keeps_what_it_has(comparison: Comparison, trainer: Trainer) -> None:

@@ -143,7 +143,7 @@ class Arena:
                 overrides=None if begun else settings,
                 resume=begun,
                 device=self.device,
-                progress=self.progress,
+                progress=self._numbered(done + 1),
             )
         except DivergenceError as error:
             # A plan that diverges is a result of the comparison, not the end of it.
@@ -157,6 +157,13 @@ class Arena:
         if self._packed is None:
             self._packed = pack_data(self.index, self.out / "store", self.base, progress=self.progress)
         return self._packed
+
+    def _numbered(self, number: int) -> Progress | None:
+        """Progress of one run: named after it, so that its time left is not reckoned from the first run's start."""
+        report = self.progress
+        if report is None:
+            return None
+        return lambda what, done, total: report(f"run {number}: {what}", done, total)
 
     def _left(self, done: int) -> str:
         if not self.durations:
