@@ -55,7 +55,7 @@ $(RUNTIME): $(INPUTS) | $(BIN)/pip
 	@touch $@
 
 $(TOOLS): $(INPUTS) $(RUNTIME)
-	$(PIP) -c constraints.txt -e '.[export,serve,dev]'
+	$(PIP) -c constraints.txt -e '.[export,serve,search,dev]'
 	@touch $@
 
 $(BIN)/pip:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,25 +16,31 @@ from secondread.options import (
     Data,
     Device,
     Epochs,
+    ErrorRate,
+    Implant,
     Json,
     Labels,
+    Losses,
     LossName,
     Memory,
     Minutes,
     Network,
+    Networks,
     Normal,
     Optimizer,
+    Optimizers,
     PlanFile,
     Rate,
+    Rates,
     Seed,
+    Seeds,
     Size,
     Spacing,
+    Trials,
+    device_of,
     index_of,
+    source_of,
 )
-
-if TYPE_CHECKING:
-    from secondread.index import Index
-    from secondread.train import Packed
 
 app = typer.Typer(
     name="secondread",
@@ -141,7 +147,7 @@ def pack(
         check_overrides(grid)
         with Progress() as progress:
             table = index_of(data, labels, normal, grid.get("seed"), progress)
-            packed = pack_data(table, store, plan_for(table, grid, device=_device("auto")), progress=progress).store
+            packed = pack_data(table, store, plan_for(table, grid, device=device_of("auto")), progress=progress).store
         for study, reason in packed.excluded:
             say(f"left out: {study}: {reason}")
         at = quote(str(packed.place))
@@ -165,6 +171,8 @@ def train(
     size: Size = None,
     spacing: Spacing = None,
     memory_mib: Memory = None,
+    error_rate: ErrorRate = None,
+    implant: Implant = None,
     seed: Seed = None,
     labels: Labels = None,
     normal: Normal = None,
@@ -178,11 +186,12 @@ def train(
         "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
         "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "memory_mib": memory_mib,
         "start": "cold" if cold else None,
+        "error_rate": error_rate, "implant": implant,
     }  # fmt: skip
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings
         from secondread.errors import UsageError
-        from secondread.train import check_overrides, is_packed, make_way, open_packed
+        from secondread.train import check_overrides, make_way
         from secondread.train import train as train_run
 
         if not data and not resume:
@@ -198,18 +207,13 @@ def train(
         ):
             raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
-        chosen = _device(device)
-        source: Index | Packed | None = None
+        chosen = device_of(device)
+        source = None
         if data and not resume:
             make_way(out)
             check_overrides(overrides)
-            if len(data) == 1 and is_packed(data[0]):
-                if labels or normal:
-                    raise UsageError("labels were settled when the store was packed: give them to pack")
-                source = open_packed(data[0])
-            else:
-                number = overrides.get("seed")
-                source = index_of(data, labels, normal, number, progress, accept_leak=accept_leak, beside=out)
+            number = overrides.get("seed")
+            source = source_of(data, labels, normal, number, progress, accept_leak=accept_leak, beside=out)
         model = train_run(source, out, overrides=overrides, resume=resume, device=chosen, progress=progress, say=say)
         say(f"{outcome_line(out)}\nmodel: {model}\njudge it: secondread evaluate {quote(str(out))}")
 
@@ -231,6 +235,7 @@ def evaluate(
     """Judge a run on studies it never learned from: metrics.json and report.html. Of two runs, also who is better."""
     with ending("evaluate", "Run it again."):
         import json
+        from functools import partial
 
         from secondread.errors import UsageError
         from secondread.evaluate import compare_runs
@@ -244,21 +249,15 @@ def evaluate(
             out = out or runs[1] / f"against-{run.resolve().name}"
             with Progress() as progress:
                 table = index_of(data, labels, normal, None, progress) if data else None
-                found = compare_runs(
-                    runs[0],
-                    runs[1],
-                    out,
-                    index=table,
-                    load=lambda at: load_model(at, _device(device)),
-                    progress=progress,
-                )
+                load = partial(load_model, device=device_of(device))
+                found = compare_runs(runs[0], runs[1], out, index=table, load=load, progress=progress)
             for line in (*found.table, found.sentence, f"report: {out / 'compare.html'}"):
                 say(line)
             if as_json:
                 answer(json.loads((out / "compare.json").read_text()) | {"report": str(out / "compare.html")})
             return
         out = out or run / "evaluation"
-        reader = load_model(run, _device(device))
+        reader = load_model(run, device_of(device))
         with Progress() as progress:
             table = index_of(data, labels, normal, None, progress) if data else None
             report = judge(run, out, index=table, reader=reader, about=about, progress=progress)
@@ -274,43 +273,48 @@ def evaluate(
 def compare(
     data: Data,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the runs and the report.")] = Path("comparison"),
-    optimizer: Annotated[
-        str, typer.Option(help="Optimizers to compare, with commas between.")
-    ] = "adamw,rmsprop,sgd,rprop",
+    optimizer: Optimizers = None,
+    loss: Losses = None,
+    network: Networks = None,
+    learning_rate: Rates = None,
+    seeds: Seeds = 1,
+    search: Trials = None,
     plan: PlanFile = None,
-    loss: LossName = None,
     minutes: Minutes = None,
     epochs: Epochs = None,
     batch: Batch = None,
     size: Size = None,
     spacing: Spacing = None,
     seed: Seed = None,
+    labels: Labels = None,
     normal: Normal = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train the same plan with several optimizers and put their curves side by side."""
+    """Train every combination of lists with commas (or search them), and put the runs side by side, over seeds."""
     flags = {
-        "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "size": size, "spacing": spacing,
-        "seed": seed,
+        "optimizer": optimizer, "loss": loss, "network": network, "learning_rate": learning_rate, "minutes": minutes,
+        "epochs": epochs, "batch": batch, "size": size, "spacing": spacing, "seed": seed,
     }  # fmt: skip
-    names = [name.strip() for name in optimizer.split(",") if name.strip()]
     with ending("compare", "Run it again to go on: finished runs are kept."):
-        from secondread.compare import check_names, compare_optimizers
+        import json
+
+        from secondread.compare import choose, require_optuna
+        from secondread.compare import compare as compare_plans
         from secondread.config import settings
-        from secondread.train import check_overrides
 
-        check_names(names)
-        overrides, chosen = settings(flags, plan), _device(device)
-        check_overrides(overrides)
+        choices, shared = choose(settings(flags, plan), seeds=seeds, trials=search)
+        if search:
+            require_optuna()
+        chosen = device_of(device)
+        say(choices.words(shared.get("minutes")))
         with Progress() as progress:
-            table = index_of(data, None, normal, overrides.get("seed"), progress)
-            report = compare_optimizers(table, names, overrides, out, device=chosen, progress=progress, say=say)
-        say(f"report: {report}")
+            table = index_of(data, labels, normal, shared.get("seed"), progress)
+            report = compare_plans(table, choices, shared, out, device=chosen, progress=progress, say=say)
+        found = json.loads((out / "compare.json").read_text())
+        say(f"{found['summary']}\nreport: {report}")
         if as_json:
-            import json
-
-            answer(json.loads((out / "compare.json").read_text()) | {"report": str(report)})
+            answer(found | {"report": str(report)})
 
 
 @app.command()
@@ -335,7 +339,7 @@ def read(
         from secondread.index import studies_in
         from secondread.infer import read_all, reader_for
 
-        reader, scans, remark = reader_for(paths, _device(device))
+        reader, scans, remark = reader_for(paths, device_of(device))
         if remark:
             say(remark)
         with Progress() as progress:
@@ -377,7 +381,7 @@ def serve(
         from secondread.infer import load_model
         from secondread.serve import run as serve_run
 
-        reader = load_model(model, _device(device))
+        reader = load_model(model, device_of(device))
         say(f"serving on http://{host}:{port} (Ctrl-C ends it)")
         serve_run(reader, host, port)
 
@@ -400,18 +404,6 @@ def doctor(as_json: Json = False) -> None:
 def main() -> None:
     """Entry point of the ``secondread`` command."""
     app()
-
-
-def _device(name: str) -> str:
-    from secondread.errors import UsageError
-
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"no device called {name!r}; there are auto, cpu and cuda")
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device here; leave --device away, or run secondread doctor")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _how_to_go_on(run: Path) -> str:

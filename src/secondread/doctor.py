@@ -107,7 +107,7 @@ def _packages() -> Iterable[Check]:
 
 
 def _extras() -> Iterable[Check]:
-    uses = {"export": "export to ONNX", "serve": "read over HTTP"}
+    uses = {"export": "export to ONNX", "serve": "read over HTTP", "search": "compare --search"}
     by_extra: dict[str, list[Requirement]] = {}
     for need, extra in _requirements():
         if extra not in (None, "dev"):  # dev is for work on secondread itself, and make sees to it

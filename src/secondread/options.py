@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the index that some of them describe together."""
+"""Options that verbs share, and what some of them stand for: an index, a store, a device."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from secondread.console import Progress
     from secondread.index import Index
+    from secondread.train import Packed
 
 Data = Annotated[
     list[Path],
@@ -33,7 +34,35 @@ Rate = Annotated[float | None, typer.Option(help="Highest learning rate.", show_
 Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pixels.")]
 Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
 Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
+ErrorRate = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of new patients' studies that 'unsure' is to keep from the wrong word.", show_default="0.1"
+    ),
+]
+Implant = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the normal scans of each batch that get a lesion implanted.",
+        show_default="0; 0.5 where all scans are normal",
+    ),
+]
 Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
+Optimizers = Annotated[
+    str | None,
+    typer.Option("--optimizer", help="Optimizers.", show_default="adamw,rmsprop,sgd,rprop if no list is given"),
+]
+Losses = Annotated[str | None, typer.Option("--loss", help="Losses.", show_default="by the data")]
+Networks = Annotated[str | None, typer.Option("--network", help="Networks.", show_default="segresnet")]
+Rates = Annotated[
+    str | None,
+    typer.Option(help="Highest learning rates; for a search also LOW..HIGH.", show_default="by the optimizer"),
+]
+Seeds = Annotated[int, typer.Option(help="Runs of each plan, each with a seed of its own.", min=1)]
+Trials = Annotated[
+    int | None,
+    typer.Option("--search", help="Try N plans out of the lists and learning rates, proposed by Optuna.", min=1),
+]
 AcceptLeak = Annotated[bool, typer.Option("--accept-leak", help="Train on a split that leaks; the report says so.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
@@ -68,3 +97,37 @@ def index_of(
             accept_leak=accept_leak,
             progress=progress,
         )
+
+
+def source_of(
+    data: list[Path],
+    labels: Path | None,
+    normal: list[str] | None,
+    seed: Any,
+    progress: Progress,
+    *,
+    accept_leak: bool = False,
+    beside: Path | None = None,
+) -> Index | Packed:
+    """What to train on: a store, where DATA is one, else an index. Raises as :func:`index_of` and open_packed."""
+    from secondread.errors import UsageError
+    from secondread.train import is_packed, open_packed
+
+    if len(data) == 1 and is_packed(data[0]):
+        if labels or normal:
+            raise UsageError("labels were settled when the store was packed: give them to pack")
+        return open_packed(data[0])
+    return index_of(data, labels, normal, seed, progress, accept_leak=accept_leak, beside=beside)
+
+
+def device_of(name: str) -> str:
+    """The device that Device stands for. Raises UsageError where there is no such here."""
+    from secondread.errors import UsageError
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"no device called {name!r}; there are auto, cpu and cuda")
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device here; leave --device away, or run secondread doctor")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"

@@ -174,15 +174,36 @@ def test_evaluate_of_two_runs_says_who_is_better(picture_run: Path, tmp_path: Pa
     assert unfinished(tmp_path) == []
 
 
-def test_compare_puts_two_optimizers_side_by_side_and_goes_on(
+def test_compare_puts_plans_side_by_side_and_goes_on(shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
+    words = ("compare", shapes, "-o", tmp_path / "c", "--optimizer", "adam, sgd", "--epochs", 1, "--size", 32, "--json")
+    done = secondread(*words)
+    answer = only_json(done.out)
+    assert set(answer["plans"]) == {"adam", "sgd"}
+    assert Path(answer["report"]).is_file()
+    assert "2 runs: 2 optimizers" in done.err
+    assert answer["summary"] in done.err
+    other = secondread(*words, "--loss", "bce,focal", "--seeds", 2, "--minutes", 9, code=2)
+    assert "8 runs: 2 optimizers x 2 losses x 2 seeds; at 9 minutes each, 72 minutes in all" in other.err
+    assert "another plan" in other.err
+
+
+def test_compare_keeps_finished_runs(shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
+    words = ("compare", shapes, "-o", tmp_path / "c", "--network", "segresnet,resnet18", "--epochs", 1, "--size", 32)
+    assert secondread(*words).err.count("training with") == 2
+    assert "training with" not in secondread(*words).err
+    grown = secondread(*words, "--seeds", 2, "--json")
+    assert grown.err.count("training with") == 2, "one more seed each"
+    plans = only_json(grown.out)["plans"]
+    assert {plan["figures"]["accuracy"]["seeds"] for plan in plans.values()} == {2}
+
+
+def test_a_promised_error_rate_and_implanting_reach_the_plan(
     shapes: Path, tmp_path: Path, secondread: Secondread
 ) -> None:
-    words = ("compare", shapes, "-o", tmp_path / "c", "--optimizer", "adam, sgd", "--epochs", 1, "--size", 32, "--json")
-    answer = only_json(secondread(*words).out)
-    assert set(answer["runs"]) == {"adam", "sgd"}
-    assert Path(answer["report"]).is_file()
-    again = secondread(*words)
-    assert "training with" not in again.err, "finished runs are kept"
+    words = ("--size", 32, "--epochs", 1, "--error-rate", 0.2, "--implant", 0.25)
+    secondread("train", shapes, "-o", tmp_path / "run", *words)
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert (plan["error_rate"], plan["implant"]) == (0.2, 0.25)
 
 
 def test_read_pictures(picture_run: Path, shapes: Path, tmp_path: Path, secondread: Secondread) -> None:

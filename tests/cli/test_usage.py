@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.cli.conftest import Secondread
         (["--batch", "0"], "batch"),
         (["--learning-rate", "0"], "learning_rate"),
         (["--memory-mib", "0"], "memory_mib"),
+        (["--error-rate", "0.5"], "error_rate"),
+        (["--implant", "2"], "implant"),
         (["--size", "8"], "32"),
         (["--spacing", "2"], "spacing is for volumes"),
         (["--seed", "-1"], "seed"),
@@ -67,10 +70,44 @@ def test_a_budget_for_no_epoch_makes_no_model(shapes: Path, tmp_path: Path, seco
     assert not (tmp_path / "run" / "model").exists()
 
 
-@pytest.mark.parametrize(("names", "said"), [("adam", "at least two"), ("adam,zzz", "zzz"), ("", "at least two")])
-def test_what_cannot_be_compared(names: str, said: str, shapes: Path, tmp_path: Path, secondread: Secondread) -> None:
-    done = secondread("compare", shapes, "-o", tmp_path / "c", "--optimizer", names, code=2)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--optimizer", "adam"], "at least two"),
+        (["--optimizer", "adam,zzz"], "zzz"),
+        (["--optimizer", ""], "at least two"),
+        (["--loss", "bce,mse"], "mse"),
+        (["--network", "unet,vgg"], "vgg"),
+        (["--learning-rate", "0.1,fast"], "fast"),
+        (["--learning-rate", "0.001..0.1"], "--search"),
+        (["--seeds", "30"], "120 runs: 4 optimizers x 30 seeds are more than 100"),
+        (["--epochs", "0"], "epochs"),
+    ],
+)
+def test_what_cannot_be_compared(
+    words: list[str], said: str, shapes: Path, tmp_path: Path, secondread: Secondread
+) -> None:
+    done = secondread("compare", shapes, "-o", tmp_path / "c", *words, code=2)
     assert said in done.err
+    assert "reading scans" not in done.err, "said before the data are read"
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_network_that_cannot_learn_is_refused_before_the_first_run(
+    shapes: Path, tmp_path: Path, secondread: Secondread
+) -> None:
+    words = ("compare", shapes, "-o", tmp_path / "c", "--size", 32, "--network", "segresnet,unet")
+    assert "32 x 32 to one cell" in secondread(*words, code=2).err
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_search_without_optuna(
+    shapes: Path, tmp_path: Path, secondread: Secondread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = secondread("compare", shapes, "-o", tmp_path / "c", "--search", 5, code=2)
+    assert "pip install 'secondread[search]'" in done.err
+    assert "reading scans" not in done.err
     assert not (tmp_path / "c").exists()
 
 

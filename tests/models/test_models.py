@@ -68,6 +68,13 @@ def test_a_classifier_backbone_refuses_masks() -> None:
         build(spec("resnet18", decoder=True))
 
 
+def test_a_unet_needs_more_than_one_cell() -> None:
+    network = build(NetworkSpec("unet", 2, 1, 1, width=8, stem=2))
+    with pytest.raises(UsageError, match="32 x 32 to one cell"):
+        network(torch.zeros(2, 1, 32, 32))
+    network(torch.zeros(2, 1, 48, 32))
+
+
 def test_a_task_needs_distinct_categories() -> None:
     with pytest.raises(DataError):
         Task((), "normal", located=True)

@@ -1,7 +1,7 @@
 """Figures with intervals, audits, the report."""
 
 from secondread.evaluate.audit import Audit, audit_shortcuts
-from secondread.evaluate.compare import compare_report
+from secondread.evaluate.compare import Contender, compare_report, watched_value
 from secondread.evaluate.curves import Verdict, read_history, verdict
 from secondread.evaluate.intervals import Figure, bootstrap
 from secondread.evaluate.paired import compare_runs
@@ -9,6 +9,7 @@ from secondread.evaluate.run import StudyReader, evaluate
 
 __all__ = [
     "Audit",
+    "Contender",
     "Figure",
     "StudyReader",
     "Verdict",
@@ -19,4 +20,5 @@ __all__ = [
     "evaluate",
     "read_history",
     "verdict",
+    "watched_value",
 ]

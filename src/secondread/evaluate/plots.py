@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from secondread.evaluate.alarms import Alarm
 from secondread.evaluate.curves import Epoch, Verdict, kept, series, watched
 from secondread.evaluate.metrics import Reliability
+from secondread.evaluate.seeds import OverSeeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, FAINT, GROUND = "#010203", "#020304", "#030405"
@@ -31,6 +33,11 @@ _CSS = {INK: "var(--ink)", FAINT: "var(--line)", GROUND: "var(--panel)"} | {
 }
 STYLES = ("-", "--", ":", "-.")
 """Runs differ in dashes too once colours run out."""
+
+DRAWN = 8
+"""So many plans of a comparison are told apart in its curves."""
+WIDE = 20.0
+"""Losses this many times apart need a logarithmic axis."""
 
 TITLES = {"accuracy": "Accuracy", "dice": "Dice", "presence_auc": "Presence AUC", "loss": "Loss"}
 
@@ -65,23 +72,77 @@ def curves_svg(history: Sequence[Epoch], said: Verdict | None = None) -> Markup:
     return _svg(figure, "curves", f"Training curves over {len(history)} epochs: {', '.join(told)}{where}.")
 
 
-def compare_svg(histories: Mapping[str, Sequence[Epoch]]) -> Markup:
-    """Validation accuracy and loss of several runs over epochs, one colour per run."""
-    names = [watched(history) for history in histories.values()]
+def compare_svg(histories: Mapping[str, Sequence[Sequence[Epoch]]]) -> Markup:
+    """Validation accuracy and loss of several plans over epochs, best plan first, each a run per seed: the median over
+    seeds, and a band from the lowest seed to the highest. Those beyond DRAWN are drawn faintly."""
+    names = [watched(history) for runs in histories.values() for history in runs]
     top = next((name for name in names if name), None)
     panels = [top, "loss"] if top else ["loss"]
-    figure, axes = _figure(5.8, 2.4 * len(panels), len(panels))
+    figure, axes = _figure(5.8, 2.5 * len(panels), len(panels))
     for ax, what in zip(axes, panels, strict=True):
-        for number, (run, history) in enumerate(histories.items()):
-            epochs = [epoch["epoch"] for epoch in history]
-            style = STYLES[number // len(SERIES) % len(STYLES)]
-            colour = SERIES[number % len(SERIES)]
-            values = series(history, "validation", what)
-            ax.plot(epochs, values, style, color=colour, marker="o", markersize=3, linewidth=1.6, label=run)
-        ax.set_ylabel(f"Validation {TITLES[what].lower()}")
-    _legend(axes[0])
+        finite: list[float] = []
+        for number, (name, runs) in enumerate(histories.items()):
+            epochs, values = _over_epochs(runs, what)
+            if not epochs:
+                continue
+            finite += values[np.isfinite(values)].tolist()
+            middle = np.nanmedian(values, axis=0)
+            if number >= DRAWN:
+                label = f"{len(histories) - DRAWN} more" if number == DRAWN else None
+                ax.plot(epochs, middle, color=FAINT, linewidth=1, zorder=1, label=label)
+                continue
+            colour, style = SERIES[number % len(SERIES)], STYLES[number // len(SERIES) % len(STYLES)]
+            if len(runs) > 1:
+                low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+                ax.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+            ax.plot(epochs, middle, style, color=colour, marker="o", markersize=3, linewidth=1.6, label=name)
+        ax.set_ylabel(f"Validation {TITLES[what][0].lower()}{TITLES[what][1:]}")
+        if what == "loss" and finite and 0 < WIDE * min(finite) < max(finite):
+            ax.set_yscale("log")  # one that ran away would press all others flat
+            _plain_ticks(ax.yaxis)
+    handles = axes[0].get_legend_handles_labels()
+    if handles[0]:
+        place = {"loc": "outside upper center", "ncols": 3} if len(handles[0]) > 1 else {"loc": "outside upper center"}
+        figure.legend(*handles, frameon=False, fontsize=9, labelcolor=INK, **place)
     _epoch_axis(axes[-1])
-    return _svg(figure, "compare", f"Validation curves of {len(histories)} runs: {', '.join(histories)}.")
+    return _svg(figure, "compare", f"Validation curves of {len(histories)} plans: {', '.join(histories)}.")
+
+
+def rates_svg(points: Mapping[str, Sequence[tuple[float, OverSeeds]]], what: str) -> Markup | None:
+    """A validation figure over the learning rate, a series per plan in all else, with intervals over seeds; None where
+    no series has two rates."""
+    drawn = {name: found for name, found in points.items() if len({rate for rate, _ in found}) > 1}
+    if not drawn:
+        return None
+    figure, (ax,) = _figure(5.8, 2.8, 1)
+    for number, (name, found) in enumerate(drawn.items()):
+        colour, style = SERIES[number % len(SERIES)], STYLES[number // len(SERIES) % len(STYLES)]
+        rates, values = [rate for rate, _ in found], np.array([over.value for _, over in found])
+        # One seed has no interval: a whisker without length.
+        reach = np.nan_to_num([[over.value - over.low, over.high - over.value] for _, over in found]).T
+        ax.errorbar(
+            rates, values, reach, ls=style, color=colour, marker="o", markersize=4, linewidth=1.2, label=name or None
+        )
+    ax.set_xscale("log")
+    _plain_ticks(ax.xaxis)
+    ax.set_xlabel("Learning rate")
+    ax.set_ylabel(f"Validation {TITLES[what][0].lower()}{TITLES[what][1:]}")
+    if len(drawn) > 1:
+        _legend(ax)
+    told = "; ".join(
+        f"{name or 'all'}: " + ", ".join(f"{over.value:.3f} at {rate:g}" for rate, over in found)
+        for name, found in drawn.items()
+    )
+    return _svg(figure, "rates", f"Validation {TITLES[what].lower()} over the learning rate. {told}.")
+
+
+def _over_epochs(runs: Sequence[Sequence[Epoch]], what: str) -> tuple[list[int], NDArray[np.float64]]:
+    """Epochs (T) that at least half of the runs saw, and a validation figure (runs, T), NaN where a run has none."""
+    table = np.full((len(runs), max((len(history) for history in runs), default=0)), np.nan)
+    for row, history in zip(table, runs, strict=True):
+        row[: len(history)] = series(history, "validation", what)
+    seen = 2 * np.isfinite(table).sum(axis=0) >= max(1, len(runs))
+    return [t + 1 for t in np.flatnonzero(seen).tolist()], table[:, seen]
 
 
 def roc_svg(truth: NDArray[np.bool_], scores: NDArray[np.float64], words: str, alarms: Sequence[Alarm] = ()) -> Markup:
@@ -207,6 +268,15 @@ def _epoch_axis(ax: Axes) -> None:
 
     ax.set_xlabel("Epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5, in plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _unit_square(ax: Axes) -> None:

@@ -168,6 +168,11 @@ class UNetBackbone(Backbone):
         self.divisor = 16 * spec.stem
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        if all(n <= self.divisor for n in images.shape[2:]):
+            raise UsageError(
+                f"unet shrinks {' x '.join(map(str, images.shape[2:]))} to one cell, which cannot be normalised: take "
+                f"more than {self.divisor} along an axis (--size, or a finer --spacing), or segresnet"
+            )
         dense = self.body(self.stem(images))
         return dense, dense
 
