@@ -27,13 +27,12 @@ from secondread.infer.reader import ANY
 from secondread.infer.starter import PICTURES, VOLUMES
 from secondread.models import NetworkSpec, build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
-from secondread.simulate.looks import KNOWN
 from secondread.train.augment import Strength
 from secondread.train.calibrate import fit_sigmoid
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
 from secondread.train.plan import PICTURE_SIDE, Plan
-from secondread.train.simulated import SLICE_MM, TASK, Simulated
+from secondread.train.simulated import CONTRASTS, SLICE_MM, TASK, Simulated
 from secondread.train.validate import MASK_LEVELS, validate
 from secondread.volume import Recipe
 
@@ -156,7 +155,7 @@ def describe_volumes(
     reader = Reader(neutral, network, "")
     present, abnormal, overlaps = [], [], []
     for n in range(curriculum.heads):
-        settings = Settings(spacing=SLICE_MM, contrasts=(KNOWN[n % len(KNOWN)],), skull=0.5)
+        settings = Settings(spacing=SLICE_MM, contrasts=(list(CONTRASTS)[n % len(CONTRASTS)],), skull=0.5)
         study, truth, _, _ = simulate_study(curriculum.seed + n, settings, label=NORMAL if n // 2 % 2 else None)
         reading = reader.read(study)
         inside = truth.labels > 0
@@ -178,12 +177,13 @@ def card(pictures: ModelSpec, volumes: ModelSpec, judged: Mapping[str, float], h
     """The starter's card, Markdown; what real scans said of it is added by whoever measures that."""
     return CARD.format(
         version=pictures.version,
+        contrasts=", ".join(CONTRASTS),
         kinds=", ".join(pictures.categories),
         **pictures.trained_on,
         judged=", ".join(f"{name} {value:.3f}" for name, value in judged.items()),
         heads=", ".join(f"{name} {value:.3g}" for name, value in heads.items()),
-        alarms=f"{FALSE_ALARMS:.0%}",
-        misses=f"{MISSES:.0%}",
+        alarms=f"{100 * FALSE_ALARMS:g} %",
+        misses=f"{100 * MISSES:g} %",
         picture=pictures.thresholds,
         volume=volumes.thresholds,
     )
@@ -195,15 +195,17 @@ CARD = """# The starter model of secondread {version}
 where no model is named, and trainings on grey pictures begin with its weights.
 
 - **Made from** {simulated_pictures} simulated pictures and {real_scans} real scans: slices of bent MNI152 heads in
-  three planes (FLAIR, T1 with contrast and T1), with lesions of the
-  kinds {kinds}. {epochs} epochs in {seconds} s, epoch {best_epoch} kept. It is made again by
-  `python benchmarks/starter.py make`.
-- **Reads** pictures of a head MRI, and volumes slice by slice in three planes, one contrast at a time.
-- **On simulated scans** that it had not seen: pictures: {judged}; whole heads: {heads}.
+  three planes ({contrasts}) with lesions of the kinds {kinds}.
+  {epochs} epochs in {seconds} s, epoch {best_epoch} kept. `python benchmarks/starter.py make` makes one again.
+- **Reads** pictures of a head MRI, and volumes slice by slice in three planes, one contrast at a time. It has seen no
+  other contrast than those above.
+- **On simulated scans** that it had not seen, small and faint lesions among them:
+  - pictures: {judged}
+  - whole heads: {heads}
 - **Operating point**, chosen on simulated scans: *abnormal* is said of {alarms} of the normal ones and *normal* of
-  {misses} of the abnormal ones. Presence in pictures: {picture.presence_low:.3f} and {picture.presence_high:.3f}; in
-  volumes: {volume.presence_low:.3f} and {volume.presence_high:.3f}. Real scans are not simulated ones, and nothing is
-  promised for them.
+  {misses} of the abnormal ones. A picture is *unsure* between {picture.presence_low:.3f} and
+  {picture.presence_high:.3f}, a volume between {volume.presence_low:.3f} and {volume.presence_high:.3f}. Real scans are
+  not simulated ones, and nothing is promised for them.
 - **It is not** a judge of what it is given: it has no notion of scans that are no head MRI. It knows no stroke, no
   bleeding, no operation, no child, and no disease but lesions that look like those named above. Which kind a lesion is
   of, it guesses from simulation alone.
