@@ -88,7 +88,7 @@ def test_command_parses(command: str) -> None:
         "secondread train pictures --epochs many",
         "secondread read run scan.nii --speed 3",
         "secondread --fast",
-        "secondread read",
+        "secondread pack --verify",
     ],
 )
 def test_a_command_that_does_not_parse_is_found(planted: str) -> None:

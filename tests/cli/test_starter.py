@@ -16,7 +16,7 @@ from .conftest import Secondread
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(spacing=6.0, contrasts=("t1", "flair"))
-    return write_studies(tmp_path_factory.mktemp("heads") / "sim", 1, 3, settings)
+    return write_studies(tmp_path_factory.mktemp("heads") / "sim", 1, 3, settings).parent
 
 
 def test_a_picture_and_a_volume_are_read_by_the_starter_which_says_so(
