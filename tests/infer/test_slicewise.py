@@ -15,6 +15,7 @@ from secondread.models import NetworkSpec, Output, SecondReader, Task, build
 from secondread.volume import Geometry, Recipe, Study, Volume
 
 SHAPE = (40, 48, 36)
+TALL = 100
 
 
 def network() -> SecondReader:
@@ -49,7 +50,7 @@ def test_evidence_of_each_plane_comes_back_to_where_it_was_seen(monkeypatch: pyt
     monkeypatch.setattr(slicewise, "_PLANES", (slicewise._PLANES[plane],))
     mark = (11, 31, 22)
     with torch.inference_mode():
-        out = Slicewise(Echo().eval())(head(mark))
+        out = Slicewise(Echo().eval(), TALL)(head(mark))
     assert out.evidence.shape == (1, 2, *SHAPE)
     peak = np.unravel_index(int(out.evidence[0, 0].argmax()), SHAPE)
     assert max(abs(int(p) - m) for p, m in zip(peak, mark, strict=True)) <= 1
@@ -76,11 +77,11 @@ def test_air_is_not_read_and_has_no_evidence() -> None:
     volume[..., 10:30, 10:40, 8:16] = head()[..., 10:30, 10:40, 8:16]
     echo = Echo().eval()
     with torch.inference_mode():
-        out = Slicewise(echo)(volume)
+        out = Slicewise(echo, TALL)(volume)
     assert sum(len(seen) for seen in echo.seen) < sum(SHAPE) / 2
     assert float(out.evidence[0, 0, 0, 0, 0]) == AIR_LOGIT
     with torch.inference_mode():
-        nothing = Slicewise(Echo().eval())(torch.zeros(1, 1, 8, 8, 8))
+        nothing = Slicewise(Echo().eval(), TALL)(torch.zeros(1, 1, 8, 8, 8))
     assert bool((nothing.evidence == AIR_LOGIT).all())
     assert torch.isfinite(nothing.category).all()
 
@@ -108,7 +109,17 @@ def test_a_volume_is_read_in_its_own_geometry_from_its_clearest_series() -> None
 
 def test_mirrored_reading_is_symmetric() -> None:
     volume = head((11, 31, 22))
-    net = Slicewise(network())
+    net = Slicewise(network(), TALL)
     one = predict(net, volume, (256,) * 3, mirror=True)
     other = predict(net, volume.flip(2), (256,) * 3, mirror=True)
     torch.testing.assert_close(one.evidence, other.evidence.flip(2), atol=1e-4, rtol=0)
+
+
+def test_the_neck_is_not_read() -> None:
+    echo = Echo().eval()
+    with torch.inference_mode():
+        out = Slicewise(echo, 20)(head((11, 31, 5)))
+        top = Slicewise(Echo().eval(), 20)(head((11, 31, 5))[..., 16:])
+    assert bool((out.evidence[..., :16] == AIR_LOGIT).all())
+    assert torch.equal(out.evidence[..., 16:], top.evidence)
+    assert torch.equal(out.presence, top.presence)

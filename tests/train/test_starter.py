@@ -38,8 +38,10 @@ def test_pictures_are_the_same_for_the_same_seed_and_never_twice_in_a_run() -> N
     rendered = list(source.epoch(1, 2))
     side = rendered[0].images.shape[-1]
     again = [simulated_batch(pictures, number, side, 1.0) for number in (2, 3)]
-    assert all(torch.equal(a.images, b.images) for a, b in zip(rendered, again, strict=True))
-    assert not torch.equal(rendered[0].images, rendered[1].images)
+    for one, other in zip(rendered, again, strict=True):
+        # One thread renders there and several here, so the last bits differ.
+        torch.testing.assert_close(one.images, other.images, atol=1e-2, rtol=0)
+    assert (rendered[0].images - rendered[1].images).abs().max() > 1
     held = [next(iter(source.whole())) for _ in range(2)]
     assert torch.equal(held[0].images, held[1].images)
     assert not any(torch.equal(held[0].images[0], image) for batch in rendered for image in batch.images)

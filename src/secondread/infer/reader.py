@@ -18,7 +18,7 @@ from secondread.errors import TooLarge, is_out_of_memory, locating
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
-from secondread.infer.slicewise import Slicewise
+from secondread.infer.slicewise import CRANIAL_MM, Slicewise
 from secondread.infer.spec import ModelSpec, Thresholds, open_model
 from secondread.models import Output, SecondReader
 from secondread.volume import Category, Decision, Findings, Location, ModelId, Prepared, Presence, Study, prepare
@@ -79,8 +79,9 @@ class Reader:
         # Channels last: the same numbers, a quarter to a third sooner on a CPU.
         layout = torch.channels_last if spec.network.dimensions == 2 else torch.channels_last_3d
         network = network.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-        slicewise = spec.recipe.dimensions > spec.network.dimensions
-        self._network: Network = runtime or (Slicewise(network) if slicewise else network)
+        self._network: Network = runtime or network
+        if spec.recipe.spacing is not None and spec.network.dimensions == 2:
+            self._network = Slicewise(network, round(CRANIAL_MM / spec.recipe.spacing[2]))
         self._known = None if spec.familiarity is None else Acquaintance(spec.familiarity)
 
     def read(self, study: Study) -> Reading:

@@ -1,6 +1,6 @@
 """A network of pictures that reads volumes: slice by slice in three planes, the answers averaged.
 
-Axes: B batch, K categories, I J K' a prepared volume's (nearest to left, posterior, superior).
+Axes: B batch, K categories, I J K' a prepared volume's (nearest to left, posterior, superior), cut to its foreground.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ LEAST_TISSUE = 0.04
 SIDE = 160
 """Slices are given at least this many pixels a side: what training saw was never a crop of the head's own box."""
 
+CRANIAL_MM = 150.0
+"""What lies further below the top of a head is neck, and is not read: a brain with its skull and scalp is 130 to 145 mm
+high (FSL's robustfov cuts at 170 mm). In fat and muscles of a neck a network that knows brains sees lesions first."""
+
 _PLANES = ((2, (1, 0)), (1, (2, 0)), (0, (2, 1)))
 """Axial, coronal and sagittal as they hang on the wall: the axis that slices are stacked along, then row and column."""
 
@@ -36,16 +40,25 @@ _PLANES = ((2, (1, 0)), (1, (2, 0)), (0, (2, 1)))
 class Slicewise:
     """In the place of a network of volumes.
 
+    Args:
+        height: voxels of CRANIAL_MM, along the axis nearest to superior.
+
     ``__call__(images (1, 1, I, J, K')) -> Output`` with evidence on the whole grid. The presence logit is pooled from
     the averaged evidence, as a network of volumes does; the category is the mean over slices, those that show most
     counting most; features are the mean over slices.
     """
 
-    def __init__(self, network: SecondReader) -> None:
-        self._network = network
+    def __init__(self, network: SecondReader, height: int) -> None:
+        self._network, self._height = network, height
         self.spec: NetworkSpec = replace(network.spec, dimensions=3)
 
     def __call__(self, images: Tensor, /) -> Output:
+        below = max(0, images.shape[4] - self._height)
+        head = self._read(images[..., below:])
+        evidence = functional.pad(head.evidence, (below, 0), value=AIR_LOGIT)
+        return Output(evidence, head.presence, head.category, head.features)
+
+    def _read(self, images: Tensor) -> Output:
         tissue = torch.from_numpy(foreground(images[0, 0].numpy(force=True))).to(images.device)
         shape = images.shape[2:]
         total = images.new_zeros(self.spec.categories, *shape)

@@ -205,8 +205,7 @@ def _started(plan: Plan, given: Mapping[str, Any]) -> Plan:
         raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
     if "start" in given or plan.recipe.channels != GREY or not fit:
         return plan
-    reason = "the starter model's weights to begin with (--cold begins with none)"
-    return replace(plan, start="starter", reasons=(*plan.reasons, reason))
+    return replace(plan, start="starter")
 
 
 def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:

@@ -63,6 +63,8 @@ def train(
         say(str(index.accepted_leak))
     for reason in plan.reasons:
         say(f"plan: {reason}")
+    if plan.start == "starter":
+        say("plan: begins with the starter model's weights (--cold begins with random ones)")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
