@@ -24,6 +24,7 @@ from secondread.options import (
     LossName,
     Memory,
     Minutes,
+    Model,
     Network,
     Networks,
     Normal,
@@ -185,8 +186,7 @@ def train(
     flags = {
         "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
         "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "memory_mib": memory_mib,
-        "start": "cold" if cold else None,
-        "error_rate": error_rate, "implant": implant,
+        "error_rate": error_rate, "implant": implant, "start": "cold" if cold else None,
     }  # fmt: skip
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings
@@ -196,15 +196,7 @@ def train(
 
         if not data and not resume:
             raise UsageError("name the data to train on, or --resume to go on with a run")
-        if resume and (
-            data
-            or plan
-            or labels
-            or normal
-            or accept_leak
-            or cold
-            or any(value is not None for value in flags.values())
-        ):
+        if resume and any((data, plan, labels, normal, accept_leak, *(v is not None for v in flags.values()))):
             raise UsageError("--resume goes on with the run's own data and plan: give it -o RUN and nothing else")
         overrides: dict[str, Any] = {} if resume else settings(flags, plan)
         chosen = device_of(device)
@@ -357,7 +349,7 @@ def read(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.")],
+    run: Model,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the bundle.")] = Path("bundle"),
 ) -> None:
     """Write a model as a bundle with ONNX beside the weights; refused if the two do not agree."""
@@ -369,7 +361,7 @@ def export(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.")],
+    model: Model,
     host: Annotated[
         str, typer.Option(help="Address to listen on. Others than this machine can reach any but this.")
     ] = "127.0.0.1",

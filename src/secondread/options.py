@@ -16,6 +16,7 @@ Data = Annotated[
     list[Path],
     typer.Argument(help="A folder per class, a CSV, a BIDS tree, a folder of scans, or an index.", show_default=False),
 ]
+Model = Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.", show_default=False)]
 Labels = Annotated[Path | None, typer.Option(help="CSV that joins labels to studies (study, image or group; label).")]
 Normal = Annotated[
     list[str] | None, typer.Option(help="Name of a class that means 'nothing abnormal'; may be repeated.")

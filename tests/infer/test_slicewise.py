@@ -9,8 +9,7 @@ from torch import Tensor
 
 from secondread.infer import ModelSpec, Reader, predict, slicewise
 from secondread.infer.predict import AIR_LOGIT
-from secondread.infer.reader import ANY
-from secondread.infer.slicewise import SIDE, Slicewise
+from secondread.infer.slicewise import ANY, SIDE, Slicewise
 from secondread.models import NetworkSpec, Output, SecondReader, Task, build
 from secondread.volume import Geometry, Recipe, Study, Volume
 

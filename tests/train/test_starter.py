@@ -28,13 +28,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("starter")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "SLICE_MM", 8.0)
-        curriculum = making.Curriculum(epochs=1, samples=16, width=8, held=16, heads=6)
+        curriculum = making.Curriculum(epochs=1, samples=16, held=16, heads=6)
         making.make_starter(curriculum, folder / "made", folder / "work")
     return folder / "made"
 
 
 def test_pictures_are_the_same_for_the_same_seed_and_never_twice_in_a_run() -> None:
-    source, pictures = Simulated(64, 4, 1, seed=3), Pictures(64, 4, 3)
+    source, pictures = Simulated(Pictures(64, 4, 3), 1), Pictures(64, 4, 3)
     rendered = list(source.epoch(1, 2))
     side = rendered[0].images.shape[-1]
     again = [simulated_batch(pictures, number, side, 1.0) for number in (2, 3)]
@@ -68,7 +68,7 @@ def test_a_starter_is_made_and_read_with(small: Path, monkeypatch: pytest.Monkey
 def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starter, "STARTER", small)
     _, theirs, _ = open_model(small, starter.PICTURES)
-    spec = NetworkSpec("segresnet", 2, 3, 2, width=8, stem=4)
+    spec = NetworkSpec("segresnet", 2, 3, 2, width=32, stem=4)
     own = build(spec)
     begin_with_starter(own, ("Glioma_tumor", "stroke"))
     known, given = own.state_dict(), theirs.state_dict()
@@ -78,7 +78,7 @@ def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.Mo
     torch.testing.assert_close(known["backbone.stem.0.weight"].sum(1), given["backbone.stem.0.weight"].sum(1))
     torch.testing.assert_close(known["evidence.weight"][0], given["evidence.weight"][0])
     torch.testing.assert_close(known["evidence.weight"][1], given["evidence.weight"].mean(0))
-    classifier = build(NetworkSpec("segresnet", 2, 1, 2, width=8, stem=4, decoder=False))
+    classifier = build(NetworkSpec("segresnet", 2, 1, 2, width=32, stem=4, decoder=False))
     begin_with_starter(classifier, ("a", "b"))
     encoder = "backbone.body.down_layers.1.1.conv1.conv.weight"
     assert torch.equal(classifier.state_dict()[encoder], given[encoder])
@@ -87,9 +87,9 @@ def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.Mo
 def test_another_network_does_not_fit(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starter, "STARTER", small)
     for other in (
-        NetworkSpec("segresnet", 3, 1, 2, width=8, stem=4),
+        NetworkSpec("segresnet", 3, 1, 2, width=32, stem=4),
         NetworkSpec("segresnet", 2, 1, 2, width=16, stem=4),
-        NetworkSpec("unet", 2, 1, 2, width=8, stem=4),
+        NetworkSpec("unet", 2, 1, 2, width=32, stem=4),
     ):
         assert not fits(other)
         with pytest.raises(UsageError, match="another network"):

@@ -30,7 +30,7 @@ from secondread.evaluate.figures import tabulate
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.judged import Classes, Judged, abnormality, judge
 from secondread.evaluate.labels import exhibits, find_label_errors
-from secondread.evaluate.predictions import columns_to_compare
+from secondread.evaluate.predictions import PREDICTIONS, columns_to_compare
 from secondread.evaluate.sites import leave_one_site_out
 from secondread.evaluate.splitgap import split_gap
 from secondread.evaluate.start import gain_of_starter
@@ -87,7 +87,6 @@ def evaluate(
         LabelError: ``about`` cannot be used.
         ResourceError: no space or permission for ``out``. ChecksumError: the model is damaged.
     """
-    from secondread.evaluate.report import render
     from secondread.index import Index
     from secondread.index.split import find_leaks as divisions
     from secondread.infer import load_model
@@ -141,14 +140,18 @@ def evaluate(
         stamp=STAMP if leak_accepted(own, divided) else None,
     )
     write_whole(out / "names.csv", names.to_csv())
-    write_whole(out / "predictions.parquet", _predictions(result))
-    result = replace(result, start=gain_of_starter(run, out, plan))
-    write_whole(out / "label_errors.csv", result.labels.to_csv(names))
-    write_whole(
-        out / "metrics.json", (json.dumps(to_json(result, names), indent=2, ensure_ascii=False) + "\n").encode()
-    )
-    write_whole(out / "report.html", render(result, gallery, exhibits(result.labels, names)).encode())
+    write_whole(out / PREDICTIONS, _predictions(result))
+    _write(replace(result, start=gain_of_starter(run, out, plan)), out, gallery, names)
     return out / "report.html"
+
+
+def _write(result: Evaluation, out: Path, gallery: Gallery, names: Aliases) -> None:
+    from secondread.evaluate.report import render
+
+    figures = json.dumps(to_json(result, names), indent=2, ensure_ascii=False) + "\n"
+    write_whole(out / "label_errors.csv", result.labels.to_csv(names))
+    write_whole(out / "metrics.json", figures.encode())
+    write_whole(out / "report.html", render(result, gallery, exhibits(result.labels, names)).encode())
 
 
 def find_leaks(trained: Sequence[Row], validation: Sequence[Row], rows: Sequence[Row]) -> list[str]:

@@ -18,20 +18,13 @@ from secondread.errors import TooLarge, is_out_of_memory, locating
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
-from secondread.infer.slicewise import CRANIAL_MM, Slicewise
+from secondread.infer.slicewise import ANY, CRANIAL_MM, Slicewise, clearest
 from secondread.infer.spec import ModelSpec, Thresholds, open_model
 from secondread.models import Output, SecondReader
 from secondread.volume import Category, Decision, Findings, Location, ModelId, Prepared, Presence, Study, prepare
 
 MIN_REGION = 6
 """Regions smaller than this many voxels of the prepared grid are noise, not locations."""
-
-
-ANY = "any"
-"""The channel of a model that reads whichever contrast there is, one at a time."""
-
-CLEAREST = ("flair", "t1c", "t2", "t1", "pd")
-"""Contrasts in the order in which a model of ANY prefers them: where most lesions show best comes first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +44,6 @@ class Reading:
     mask: NDArray[np.uint8]
     present: float | None
     categories: dict[str, float]
-
-
-def _clearest(study: Study, warnings: list[str]) -> tuple[Study, list[str]]:
-    """The study with the one series in which most lesions show best once more, as ANY; its reference stays."""
-    chosen = next((name for name in CLEAREST if name in study.series), next(iter(study.series)))
-    if len(study.series) > 1:
-        warnings.append(f"read from {chosen} alone, of {', '.join(study.series)}: this model reads one contrast")
-    return Study(study.name, {**study.series, ANY: study.series[chosen]}), warnings
 
 
 class Reader:
@@ -112,7 +97,7 @@ class Reader:
         if study.picture is not None:
             return study, warnings
         if wanted == (ANY,):
-            return _clearest(study, warnings)
+            return clearest(study, warnings)
         if len(study.series) == 1 and len(wanted) == 1 and wanted[0] not in study.series:
             (found,) = study.series
             warnings.append(f"the scan's contrast is {found!r}, the model was trained on {wanted[0]!r}")

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from secondread.infer.predict import AIR_LOGIT
 from secondread.models import NetworkSpec, Output, SecondReader
+from secondread.volume import Study
 from secondread.volume.prepare import foreground, normalise
 
 EVERY = 2
@@ -33,8 +34,23 @@ CRANIAL_MM = 150.0
 """What lies further below the top of a head is neck, and is not read: a brain with its skull and scalp is 130 to 145 mm
 high (FSL's robustfov cuts at 170 mm). In fat and muscles of a neck a network that knows brains sees lesions first."""
 
+ANY = "any"
+"""The channel of a model that reads whichever contrast there is, one at a time."""
+
+CLEAREST = ("flair", "t1c", "t1", "t2", "pd")
+"""Contrasts in the order in which a model of ANY prefers them: where most lesions show best comes first, of those that
+the starter has learned from; then the others."""
+
 _PLANES = ((2, (1, 0)), (1, (2, 0)), (0, (2, 1)))
 """Axial, coronal and sagittal as they hang on the wall: the axis that slices are stacked along, then row and column."""
+
+
+def clearest(study: Study, warnings: list[str]) -> tuple[Study, list[str]]:
+    """The study with the one series in which most lesions show best once more, as ANY; its reference stays."""
+    chosen = next((name for name in CLEAREST if name in study.series), next(iter(study.series)))
+    if len(study.series) > 1:
+        warnings.append(f"read from {chosen} alone, of {', '.join(study.series)}: this model reads one contrast")
+    return Study(study.name, {**study.series, ANY: study.series[chosen]}), warnings
 
 
 class Slicewise:

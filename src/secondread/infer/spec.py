@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from secondread.infer.familiarity import Familiarity
 from secondread.models import NetworkSpec, SecondReader, Task, build
 from secondread.volume import Recipe
 
-FILES = ("model.json", "weights.safetensors", "CARD.md")
+DESCRIPTION, WEIGHTS, CARD, MANIFEST = "model.json", "weights.safetensors", "CARD.md", "manifest.json"
 
 
 class Thresholds(BaseModel):
@@ -96,27 +96,33 @@ class ModelSpec(BaseModel):
 
 
 def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor], card: str) -> None:
-    """Write a model folder; ``manifest.json``, written last, holds the SHA-256 of every other file.
+    """Write a model folder.
 
     Raises:
         ResourceError: no space or no permission.
     """
+    save_described(folder, {DESCRIPTION: spec}, weights, card)
+
+
+def save_described(folder: Path, specs: Mapping[str, ModelSpec], weights: Mapping[str, Tensor], card: str) -> None:
+    """Write one set of weights and the descriptions, by file name, that share it; ``manifest.json``, written last,
+    holds the SHA-256 of every other file. Raises ResourceError."""
     from safetensors.torch import save
 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         contents = {
-            "model.json": (spec.model_dump_json(indent=2) + "\n").encode(),
-            "weights.safetensors": save({name: t.detach().cpu().contiguous() for name, t in weights.items()}),
-            "CARD.md": card.encode(),
+            **{name: (spec.model_dump_json(indent=2) + "\n").encode() for name, spec in specs.items()},
+            WEIGHTS: save({name: t.detach().cpu().contiguous() for name, t in weights.items()}),
+            CARD: card.encode(),
         }
         for name, content in contents.items():
             write_whole(folder / name, content)
         manifest = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        write_whole(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+        write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def open_model(folder: Path, description: str = "model.json") -> tuple[ModelSpec, SecondReader, str]:
+def open_model(folder: Path, description: str = DESCRIPTION) -> tuple[ModelSpec, SecondReader, str]:
     """Verify and load a model folder.
 
     Args:
@@ -131,24 +137,37 @@ def open_model(folder: Path, description: str = "model.json") -> tuple[ModelSpec
     """
     from safetensors.torch import load
 
+    contents = _verified(folder, (description, WEIGHTS, CARD))
+    spec = _described(contents[description], folder / description)
+    network = build(spec.network)
+    network.load_state_dict(load(contents[WEIGHTS]))
+    identity = hashlib.sha256(contents[description] + contents[WEIGHTS])
+    return spec, network.eval(), identity.hexdigest()
+
+
+def open_description(folder: Path, description: str = DESCRIPTION) -> ModelSpec:
+    """What a model folder says of itself, without its weights. Errors as :func:`open_model`."""
+    return _described(_verified(folder, (description,))[description], folder / description)
+
+
+def _described(content: bytes, path: Path) -> ModelSpec:
     try:
-        manifest = json.loads(_read(folder, "manifest.json"))
+        return ModelSpec.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(f"{path} does not fit this release's schema: {error}") from error
+
+
+def _verified(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """The named files, each as the manifest says."""
+    try:
+        manifest = json.loads(_read(folder, MANIFEST))
     except ValueError as error:
-        raise ChecksumError(
-            f"{folder / 'manifest.json'} is not JSON: the model is damaged, copy or train it again"
-        ) from error
-    contents = {name: _read(folder, name) for name in (description, *FILES[1:])}
+        raise ChecksumError(f"{folder / MANIFEST} is not JSON: the model is damaged, copy or train it again") from error
+    contents = {name: _read(folder, name) for name in names}
     for name, content in contents.items():
         if not isinstance(manifest, dict) or manifest.get(name) != hashlib.sha256(content).hexdigest():
-            raise ChecksumError(f"{folder / name} differs from manifest.json: the model is damaged or was edited")
-    try:
-        spec = ModelSpec.model_validate_json(contents[description])
-    except ValidationError as error:
-        raise DataError(f"{folder / description} does not fit this release's schema: {error}") from error
-    network = build(spec.network)
-    network.load_state_dict(load(contents["weights.safetensors"]))
-    identity = hashlib.sha256(contents[description] + contents["weights.safetensors"])
-    return spec, network.eval(), identity.hexdigest()
+            raise ChecksumError(f"{folder / name} differs from {MANIFEST}: the model is damaged or was edited")
+    return contents
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -14,7 +14,7 @@ import torch
 
 from secondread.errors import UsageError
 from secondread.infer.reader import Reader, Reading, load_model
-from secondread.infer.spec import open_model
+from secondread.infer.spec import open_description, open_model
 from secondread.models import NetworkSpec, SecondReader
 from secondread.volume import Study
 
@@ -78,7 +78,7 @@ def begin_with_starter(network: SecondReader, categories: Sequence[str]) -> None
         DataError, ChecksumError: the package's files are damaged.
     """
     spec, starter, _ = open_model(STARTER, PICTURES)
-    if not fits(network.spec, spec.network):
+    if not fits(network.spec):
         raise UsageError("the starter model is of another network: train with --cold")
     own, theirs = network.state_dict(), starter.state_dict()
     known = [_known_as(name, spec.categories) for name in categories]
@@ -103,11 +103,11 @@ def _known_as(name: str, categories: Sequence[str]) -> int | None:
     return next((at for at, category in enumerate(categories) if category in name.lower()), None)
 
 
-def fits(spec: NetworkSpec, starter: NetworkSpec | None = None) -> bool:
+def fits(spec: NetworkSpec) -> bool:
     """Whether a network can begin with the starter's weights: all but channels and categories is alike.
 
     Raises:
         DataError: the package's files are damaged.
     """
-    own = starter or open_model(STARTER, PICTURES)[0].network
+    own = open_description(STARTER, PICTURES).network
     return replace(spec, channels=own.channels, categories=own.categories, dropout=own.dropout, decoder=True) == own

@@ -159,7 +159,6 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
     if len(pictures) != 1:
         raise DataError("pictures and volumes in one training set: train one model for each")
     reasons: list[str] = []
-    task = _task(rows)
     flat = pictures.pop()
     if (stray := "spacing" if flat else "size") in given:
         raise UsageError(
@@ -167,6 +166,21 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
             f"give {'size' if flat else 'spacing'}, or neither"
         )
     recipe, patch = _pictures(rows, given, reasons) if flat else _volumes(rows, given, device, reasons)
+    plan = on_grid(_task(rows), recipe, patch, len(rows) if flat else max(len(rows), FEWEST_VOLUMES))
+    if all(row.normal for row in rows):
+        plan = replace(plan, implant=HALF)
+        reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
+    reasons.append(
+        "masks teach where: encoder, decoder and Dice"
+        if plan.task.located
+        else "no masks: a classifier with an activation map"
+    )
+    return _started(_override(replace(plan, reasons=tuple(reasons)), given), given)
+
+
+def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int) -> Plan:
+    """The network, the batch, the loss and the augmentation that suit a task on a grid; the rest as it comes."""
+    flat = recipe.dimensions == 2
     network = NetworkSpec(
         name="segresnet",
         dimensions=recipe.dimensions,
@@ -177,33 +191,23 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         stem=4 if flat and min(patch) >= LARGE_PICTURE else 2,
         decoder=task.located,
     )
-    plan = Plan(
+    return Plan(
         task=task,
         recipe=recipe,
         network=network,
         patch=patch,
         batch=16 if flat else 2,
-        samples=len(rows) if flat else max(len(rows), FEWEST_VOLUMES),
+        samples=samples,
         loss="dice-bce" if task.located else "bce",
         strength=Strength(rotation=20.0, zoom=0.2) if flat else Strength(rotation=12.0, zoom=0.15),
     )
-    if all(row.normal for row in rows):
-        plan = replace(plan, implant=HALF)
-        reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
-    reasons.append(
-        "masks teach where: encoder, decoder and Dice"
-        if task.located
-        else "no masks: a classifier with an activation map"
-    )
-    return _started(_override(replace(plan, reasons=tuple(reasons)), given), given)
 
 
 def _started(plan: Plan, given: Mapping[str, Any]) -> Plan:
     """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not."""
-    fit = fits(plan.network)
-    if given.get("start") == "starter" and not fit:
+    if given.get("start") == "starter" and not fits(plan.network):
         raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
-    if "start" in given or plan.recipe.channels != GREY or not fit:
+    if "start" in given or plan.recipe.channels != GREY or not fits(plan.network):
         return plan
     return replace(plan, start="starter")
 

@@ -48,7 +48,13 @@ _VALIDATION = 1 << 40
 
 @dataclass(frozen=True)
 class Pictures:
-    """What does not change from batch to batch: the side that training ends with, pictures in a batch, the seed."""
+    """What does not change from batch to batch.
+
+    Attributes:
+        side: of a picture, in pixels, when training ends.
+        batch: pictures a step.
+        seed: of every picture.
+    """
 
     side: int
     batch: int
@@ -60,19 +66,15 @@ class Simulated:
     """What :func:`secondread.train.loop.fit` takes in a feed's place.
 
     Attributes:
-        side: of a picture, in pixels.
-        batch: pictures a step.
+        pictures: what is rendered.
         epochs: that training lasts; the curriculum follows from it.
-        seed: of every picture.
         held: pictures of the validation split.
         device: where they are rendered and given out.
         broken: what a store may hold and this never does.
     """
 
-    side: int
-    batch: int
+    pictures: Pictures
     epochs: int
-    seed: int
     held: int = 320
     device: str = "cpu"
     broken: dict[str, str] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Simulated:
         climbed = min(1.0, epoch / max(1.0, CLIMB * self.epochs))
         difficulty = EASIEST + (1 - EASIEST) * climbed
         share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
-        side = round(self.side * share)
+        side = round(self.pictures.side * share)
         numbers = range(epoch * steps, (epoch + 1) * steps)
         if self.device != "cpu":
             yield from (self._batch(number, side, difficulty) for number in numbers)
@@ -94,7 +96,7 @@ class Simulated:
             self._renderer = ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,))
         ahead: deque[Future[Batch]] = deque()
         for number in numbers:
-            ahead.append(self._renderer.submit(simulated_batch, self._pictures, number, side, difficulty))
+            ahead.append(self._renderer.submit(simulated_batch, self.pictures, number, side, difficulty))
             if len(ahead) > AHEAD:
                 yield ahead.popleft().result()
         while ahead:
@@ -105,16 +107,13 @@ class Simulated:
         if cases:
             raise UsageError("the simulator has no cases to give whole")
         if not self._held:
-            batches = (self._batch(_VALIDATION + step, self.side, 1.0) for step in range(-(-self.held // self.batch)))
-            self._held = [one_of(batch, b) for batch in batches for b in range(self.batch)]
+            side, size = self.pictures.side, self.pictures.batch
+            batches = (self._batch(_VALIDATION + step, side, 1.0) for step in range(-(-self.held // size)))
+            self._held = [one_of(batch, b) for batch in batches for b in range(size)]
         yield from self._held
 
     def _batch(self, number: int, side: int, difficulty: float) -> Batch:
-        return simulated_batch(self._pictures, number, side, difficulty, self.device)
-
-    @property
-    def _pictures(self) -> Pictures:
-        return Pictures(self.side, self.batch, self.seed)
+        return simulated_batch(self.pictures, number, side, difficulty, self.device)
 
 
 def simulated_batch(pictures: Pictures, number: int, side: int, difficulty: float, device: str = "cpu") -> Batch:

@@ -7,44 +7,39 @@ Thresholds are chosen on simulated scans alone, pictures and whole heads apart: 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from secondread import __version__
-from secondread.errors import writing
-from secondread.files import write_whole
 from secondread.infer import ModelSpec, Reader, Thresholds
-from secondread.infer.reader import ANY
+from secondread.infer.slicewise import ANY
+from secondread.infer.spec import save_described
 from secondread.infer.starter import PICTURES, VOLUMES
-from secondread.models import NetworkSpec, build, loss_for
+from secondread.models import build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
-from secondread.train.augment import Strength
-from secondread.train.calibrate import fit_sigmoid
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit
-from secondread.train.plan import PICTURE_SIDE, Plan
-from secondread.train.simulated import CONTRASTS, SLICE_MM, TASK, Simulated
-from secondread.train.validate import MASK_LEVELS, validate
+from secondread.train.plan import GREY, PICTURE_SIDE, Plan, on_grid
+from secondread.train.simulated import CONTRASTS, SLICE_MM, TASK, Pictures, Simulated
+from secondread.train.validate import MASK_LEVELS, dice_by_level, validate, with_sigmoid
 from secondread.volume import Recipe
 
 FALSE_ALARMS = 0.05
 """Share of simulated normal scans above the upper threshold of presence: half of what is promised for real ones, which
 differ from simulated ones in ways that nobody can calibrate without looking at them."""
 
-WHOLE_HEAD = (256, 256, 256)
-"""No head is cut into windows before it is cut into slices."""
-
 MISSES = 0.1
 """Share of simulated abnormal scans below the lower one."""
+
+WHOLE_HEAD = (256, 256, 256)
+"""No head is cut into windows before it is cut into slices."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,6 @@ class Curriculum:
 
     Attributes:
         epochs, samples: and pictures in each.
-        width: of the network, that of a plan for pictures.
         held: pictures of the validation split.
         heads: simulated heads on which the thresholds for volumes are chosen, half of them normal.
         seed: of everything drawn.
@@ -61,7 +55,6 @@ class Curriculum:
 
     epochs: int = 18
     samples: int = 3200
-    width: int = 32
     held: int = 320
     heads: int = 48
     seed: int = 0
@@ -69,18 +62,8 @@ class Curriculum:
     def plan(self) -> Plan:
         """As a plan."""
         side = (PICTURE_SIDE, PICTURE_SIDE)
-        return Plan(
-            task=TASK,
-            recipe=Recipe(("grey",), size=side),
-            network=NetworkSpec("segresnet", 2, 1, len(TASK.categories), self.width, 4, decoder=True),
-            patch=side,
-            batch=16,
-            samples=self.samples,
-            loss="dice-bce",
-            epochs=self.epochs,
-            seed=self.seed,
-            strength=Strength(rotation=20.0, zoom=0.2),
-        )
+        plan = on_grid(TASK, Recipe(GREY, size=side), side, self.samples)
+        return replace(plan, epochs=self.epochs, seed=self.seed)
 
 
 def make_starter(
@@ -92,11 +75,14 @@ def make_starter(
         DivergenceError, ChecksumError, ResourceError: as :func:`secondread.train.loop.fit`.
     """
     plan = curriculum.plan()
-    source = Simulated(plan.patch[0], plan.batch, curriculum.epochs, curriculum.seed, curriculum.held, device)
+    pictures = Pictures(plan.patch[0], plan.batch, curriculum.seed)
+    source = Simulated(pictures, curriculum.epochs, curriculum.held, device)
     state = fit(plan, source, [], work, device=device, report=report)
-    pictures, judged = describe_pictures(plan, state, source, device)
-    volumes, heads = describe_volumes(pictures, state.best, curriculum, report)
-    write_starter(out, pictures, volumes, state.best, card(pictures, volumes, judged, heads))
+    flat, judged = describe_pictures(plan, state, source, device)
+    volumes, heads = describe_volumes(flat, state.best, curriculum, report)
+    # In half precision, which halves what everybody downloads.
+    weights = {name: value.half() for name, value in state.best.items()}
+    save_described(out, {PICTURES: flat, VOLUMES: volumes}, weights, card(flat, volumes, judged, heads))
 
 
 def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) -> tuple[ModelSpec, dict[str, float]]:
@@ -105,8 +91,6 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
     loss = loss_for(plan.loss)
     tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True)
     fitted, _ = tally.calibration()
-    logits = np.array([z for z, _, _ in tally.presence])
-    abnormal = np.array([t == 1 for _, t, _ in tally.presence], bool)
     progress = state.progress
     spec = ModelSpec(
         name="starter",
@@ -115,7 +99,7 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
         network=plan.network,
         recipe=plan.recipe,
         patch=plan.patch,
-        thresholds=with_presence(fitted, logits, abnormal),
+        thresholds=with_presence(fitted, *tally.presence_and_truth()),
         trained_on={
             "simulated_pictures": progress.step * plan.batch,
             "real_scans": 0,
@@ -127,16 +111,13 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
     return spec, tally.metrics()
 
 
-def with_presence(thresholds: Thresholds, logits: NDArray[Any], abnormal: NDArray[np.bool_]) -> Thresholds:
+def with_presence(thresholds: Thresholds, logits: NDArray[np.float64], abnormal: NDArray[np.bool_]) -> Thresholds:
     """``thresholds`` with presence as a probability, *abnormal* for FALSE_ALARMS of the normal, *normal* for MISSES of
     the abnormal; where the two cross, there is no *unsure*."""
-    scale, shift = fit_sigmoid(logits, abnormal)
-    present = 1 / (1 + np.exp(-(scale * logits + shift)))
+    fitted, present = with_sigmoid(thresholds, logits, abnormal)
     high = float(np.quantile(present[~abnormal], 1 - FALSE_ALARMS))
     low = min(high, float(np.quantile(present[abnormal], MISSES)))
-    return thresholds.model_copy(
-        update={"presence_low": low, "presence_high": high, "presence_scale": scale, "presence_shift": shift}
-    )
+    return fitted.model_copy(update={"presence_low": low, "presence_high": high})
 
 
 def describe_volumes(
@@ -162,8 +143,7 @@ def describe_volumes(
         present.append(reading.present or 0.0)
         abnormal.append(bool(inside.any()))
         if inside.any():
-            evidence = reading.evidence.sum(0)
-            overlaps.append([_dice(evidence >= level, inside) for level in MASK_LEVELS])
+            overlaps.append(dice_by_level(torch.from_numpy(reading.evidence.sum(0)), torch.from_numpy(inside)))
         if report:
             report("thresholds for volumes", n + 1, curriculum.heads)
     p, ill, levels = np.clip(present, 1e-9, 1 - 1e-9), np.array(abnormal), np.mean(overlaps, axis=0)
@@ -210,25 +190,3 @@ where no model is named, and trainings on grey pictures begin with its weights.
   bleeding, no operation, no child, and no disease but lesions that look like those named above. Which kind a lesion is
   of, it guesses from simulation alone.
 """
-
-
-def write_starter(out: Path, pictures: ModelSpec, volumes: ModelSpec, weights: Mapping[str, Tensor], card: str) -> None:
-    """The starter's folder; weights in half precision, which halves what everybody downloads. Raises ResourceError."""
-    from safetensors.torch import save
-
-    contents = {
-        PICTURES: (pictures.model_dump_json(indent=2) + "\n").encode(),
-        VOLUMES: (volumes.model_dump_json(indent=2) + "\n").encode(),
-        "weights.safetensors": save({k: v.detach().cpu().half().contiguous() for k, v in weights.items()}),
-        "CARD.md": card.encode(),
-    }
-    manifest = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_whole(out / name, content)
-        write_whole(out / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))

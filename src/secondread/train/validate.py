@@ -71,13 +71,14 @@ class Tally:
         if self.task.normal is None:
             # Presence is that of the strongest voxel, so what makes a mask makes a finding.
             return Thresholds(presence_low=mask, presence_high=mask, mask=mask, temperature=temperature), None
-        logits = np.array([z for z, _, _ in self.presence])
-        abnormal = np.array([t == 1 for _, t, _ in self.presence], bool)
-        scale, shift = fit_sigmoid(logits, abnormal)
-        fitted = Thresholds(mask=mask, temperature=temperature, presence_scale=scale, presence_shift=shift)
-        present = np.array([calibrated(z, fitted) for z in logits.tolist()])
+        logits, abnormal = self.presence_and_truth()
+        fitted, present = with_sigmoid(Thresholds(mask=mask, temperature=temperature), logits, abnormal)
         low, high, promise = presence_band(present, abnormal, [g for _, _, g in self.presence], error_rate)
         return fitted.model_copy(update={"presence_low": low, "presence_high": high}), promise
+
+    def presence_and_truth(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Presence logits, and which of them are of abnormal studies."""
+        return np.array([z for z, _, _ in self.presence]), np.array([t == 1 for _, t, _ in self.presence], bool)
 
     def _classify(self, p: float, c: Tensor, abnormal: int, category: int) -> None:
         task = self.task
@@ -94,9 +95,7 @@ class Tally:
         lesions = target.mask_known & (target.masks > 0).flatten(1).any(1)
         here = evidence[lesions].float().logsumexp(1).sigmoid().flatten(1)
         inside = target.masks[lesions].flatten(1) > 0
-        for p, t in zip(here, inside, strict=True):
-            chosen = [p >= level for level in MASK_LEVELS]
-            self.overlaps.append([float(2 * (m & t).sum() / (m.sum() + t.sum())) for m in chosen])
+        self.overlaps += [dice_by_level(p, t) for p, t in zip(here, inside, strict=True)]
 
     def _mask_level(self) -> float:
         if not self.overlaps:
@@ -104,6 +103,21 @@ class Tally:
         means = np.mean(self.overlaps, axis=0)
         best = int(means.argmax())
         return MASK_LEVELS[best] if means[best] > means[MASK_LEVELS.index(0.5)] + 0.005 else 0.5
+
+
+def dice_by_level(p: Tensor, inside: Tensor) -> list[float]:
+    """Dice of a probability map with a mask that is not empty, of one shape, for each of MASK_LEVELS."""
+    chosen = [p >= level for level in MASK_LEVELS]
+    return [float(2 * (m & inside).sum() / (m.sum() + inside.sum())) for m in chosen]
+
+
+def with_sigmoid(
+    thresholds: Thresholds, logits: NDArray[np.float64], abnormal: NDArray[np.bool_]
+) -> tuple[Thresholds, NDArray[np.float64]]:
+    """``thresholds`` with what makes presence logits a probability; and these probabilities."""
+    scale, shift = fit_sigmoid(logits, abnormal)
+    fitted = thresholds.model_copy(update={"presence_scale": scale, "presence_shift": shift})
+    return fitted, np.array([calibrated(z, fitted) for z in logits.tolist()])
 
 
 @torch.inference_mode()
