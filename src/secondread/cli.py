@@ -13,6 +13,7 @@ from secondread.console import Progress, answer, ending, figure_line, outcome_li
 from secondread.options import (
     AcceptLeak,
     Batch,
+    Cold,
     Data,
     Device,
     Epochs,
@@ -87,7 +88,8 @@ def simulate(
 
         contrasts = tuple(contrast) if contrast else Settings().contrasts
         settings = Settings(spacing=spacing, normal=normal, contrasts=contrasts)
-        say(f"wrote {write_studies(out, studies, seed, settings, progress)}")
+        labels = write_studies(out, studies, seed, settings, progress)
+        say(f"wrote {labels}\ntrain on it: secondread train {quote(str(labels))}")
 
 
 @app.command()
@@ -178,7 +180,7 @@ def train(
     labels: Labels = None,
     normal: Normal = None,
     accept_leak: AcceptLeak = False,
-    cold: Annotated[bool, typer.Option("--cold", help="Begin with random weights, not the starter model's.")] = False,
+    cold: Cold = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -234,6 +236,8 @@ def evaluate(
         from secondread.evaluate import evaluate as judge
         from secondread.infer import load_model
 
+        if len({place.resolve() for place in runs}) < len(runs):
+            raise UsageError("a run is compared with another, not with itself")
         if len(runs) > 2:
             raise UsageError(f"one run to judge or two to compare, not {len(runs)}")
         run = runs[0]
@@ -254,8 +258,9 @@ def evaluate(
             table = index_of(data, labels, normal, None, progress) if data else None
             report = judge(run, out, index=table, reader=reader, about=about, progress=progress)
         metrics = json.loads((out / "metrics.json").read_text())
+        wide = max(map(len, metrics["metrics"]))
         for name, figure in metrics["metrics"].items():
-            say(f"  {name:<34} {figure_line(figure)}")
+            say(f"  {name:<{wide}} {figure_line(figure)}")
         say(f"report: {report}")
         if as_json:
             answer(metrics | {"report": str(report)})
@@ -280,6 +285,7 @@ def compare(
     seed: Seed = None,
     labels: Labels = None,
     normal: Normal = None,
+    cold: Cold = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -287,6 +293,7 @@ def compare(
     flags = {
         "optimizer": optimizer, "loss": loss, "network": network, "learning_rate": learning_rate, "minutes": minutes,
         "epochs": epochs, "batch": batch, "size": size, "spacing": spacing, "seed": seed,
+        "start": "cold" if cold else None,
     }  # fmt: skip
     with ending("compare", "Run it again to go on: finished runs are kept."):
         import json

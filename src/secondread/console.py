@@ -12,6 +12,7 @@ from typing import Any
 
 from secondread.discreet import veiled
 from secondread.errors import ResourceError, SecondreadError, is_out_of_memory
+from secondread.files import PARTIAL
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -95,7 +96,7 @@ def ending(verb: str, hint: str | Callable[[], str] = "") -> Iterator[None]:
     except OSError as error:
         if error.strerror is None:
             raise
-        where = f" ({error.filename})" if error.filename else ""
+        where = "" if error.filename is None or str(error.filename).endswith(PARTIAL) else f" ({error.filename})"
         _fail(f"{verb}: {error.strerror}{where}", ResourceError.exit_code)
 
 

@@ -64,6 +64,7 @@ Trials = Annotated[
     int | None,
     typer.Option("--search", help="Try N plans out of the lists and learning rates, proposed by Optuna.", min=1),
 ]
+Cold = Annotated[bool, typer.Option("--cold", help="Begin with random weights, not the starter model's.")]
 AcceptLeak = Annotated[bool, typer.Option("--accept-leak", help="Train on a split that leaks; the report says so.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 

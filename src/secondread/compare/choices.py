@@ -69,7 +69,7 @@ class Choices:
         own = OPTIMIZERS[optimizer].learning_rate
         return self.span or (own / REACH, own * REACH)
 
-    def words(self, minutes: float | None = None) -> str:
+    def words(self, minutes: float | str | None = None) -> str:
         """``12 runs: 2 optimizers x 2 losses x 3 seeds; at 5 minutes each, 60 minutes in all``."""
         many = [f"{self.trials} trials"] if self.trials is not None else []
         if self.trials is None:
@@ -78,7 +78,10 @@ class Choices:
         many += [f"{self.seeds} seeds"] if self.seeds > 1 else []
         # A search may propose the same plan twice, and trains it once.
         said = f"{'' if self.trials is None else 'up to '}{self.runs} runs: {' x '.join(many)}"
-        return f"{said}; at {minutes:g} minutes each, {minutes * self.runs:g} minutes in all" if minutes else said
+        if not minutes:
+            return said
+        each = float(minutes)  # of the environment or a file: text that was checked already
+        return f"{said}; at {each:g} minutes each, {each * self.runs:g} minutes in all"
 
 
 def choose(

@@ -87,8 +87,15 @@ class Arena:
     def __post_init__(self) -> None:
         self.base = plan_for(self.index, self.shared, device=self.device)
         self.seeds = seeds_of(self.choices, self.shared)
-        for network in self.choices.lists.get("network", (self.base.network.name,)):
-            _require_possible(replan(self.base, {**self.shared, "network": network}))
+        networks = self.choices.lists.get("network", (self.base.network.name,))
+        plans = [replan(self.base, {**self.shared, "network": network}) for network in networks]
+        if len({plan.start for plan in plans}) > 1:
+            # A head start for some would be compared, and not the networks.
+            self.shared = {**self.shared, "start": "cold"}
+            self.base = replace(self.base, start="cold")
+            self.say("all begin with random weights: the starter model's do not fit every network of this comparison")
+        for plan in plans:
+            _require_possible(plan)
         for kept in sorted(self.out.glob("*-seed*/plan.json")):
             self._require_kin(kept.parent)
 
@@ -179,16 +186,10 @@ class Arena:
     def _require_kin(self, run: Path) -> None:
         """Raise UsageError where a run differs from these in more than a comparison may."""
         plan = Plan.load(run / "plan.json")
-        alike = replace(
-            plan,
-            optimizer=self.base.optimizer,
-            learning_rate=self.base.learning_rate,
-            loss=self.base.loss,
-            seed=self.base.seed,
-            network=replace(plan.network, name=self.base.network.name),
-        )
+        own = {**_axes(plan), "learning_rate": plan.learning_rate, "seed": plan.seed}
+        alike = replan(self.base, {**self.shared, **own})
         index = run / "index.parquet"
-        if alike != self.base or (index.exists() and Index.load(index).fingerprint() != self.index.fingerprint()):
+        if plan != alike or (index.exists() and Index.load(index).fingerprint() != self.index.fingerprint()):
             raise UsageError(f"{run} holds a run of other data or another plan: name another folder with -o")
 
 

@@ -18,7 +18,7 @@ from secondread.evaluate.intervals import wilson
 from secondread.evaluate.seeds import OverSeeds, behind, over_seeds
 from secondread.files import write_whole
 
-PLAN_KEYS = ("optimizer", "learning_rate", "loss", "network", "batch", "epochs", "minutes")
+PLAN_KEYS = ("optimizer", "learning_rate", "loss", "network", "start", "batch", "epochs", "minutes")
 METRICS = ("evaluation/metrics.json", "metrics.json")
 """Where a run's own evaluation lies, if it has one."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from secondread.evaluate import metrics
 from secondread.evaluate.alarms import Alarm
-from secondread.evaluate.intervals import LOG, PLAIN, Statistic
+from secondread.evaluate.intervals import PLAIN, TO_TWO, Statistic
 from secondread.evaluate.judged import Classes, Judged
 from secondread.evaluate.lines import Line, Measure, auc_edge, auc_of, groups_of, line, mean_of
 from secondread.evaluate.places import location_lines
@@ -157,8 +157,8 @@ def _calibration_lines(judged: Sequence[Judged], classes: Classes) -> list[Line 
     known = _of_known_class(judged, classes)
     one_hot = truth[:, None] == np.arange(len(classes.names))
     given = np.array([[j.classes[name] for name in classes.names] for j in known]).reshape(one_hot.shape)
-    several = Measure(partial(metrics.mean, metrics.brier(one_hot, given)), groups, edge=None, scale=LOG)
-    shares = Measure(_shares_alone(one_hot), groups, edge=None, scale=LOG)
+    several = Measure(partial(metrics.mean, metrics.brier(one_hot, given)), groups, edge=None, scale=TO_TWO)
+    shares = Measure(_shares_alone(one_hot), groups, edge=None, scale=TO_TWO)
     abnormal, presence, owners = presence_arrays(judged)
     alone = Measure(partial(metrics.mean, metrics.brier(abnormal, presence)), owners, edge=None)
     constant = _shares_alone(np.stack([abnormal, ~abnormal], axis=1))

@@ -63,6 +63,10 @@ def _expit(x: float) -> float:
 
 LOGIT = Scale(lambda p: math.log(p / (1 - p)), lambda p: 1 / (p * (1 - p)), _expit, lambda p: 0 < p < 1)
 """Shares, areas, overlaps: between 0 and 1."""
+TO_TWO = Scale(
+    lambda v: math.log(v / (2 - v)), lambda v: 2 / (v * (2 - v)), lambda x: 2 * _expit(x), lambda v: 0 < v < 2
+)
+"""The Brier score of several classes: between 0 and 2."""
 LOG = Scale(math.log, lambda v: 1 / v, math.exp, lambda v: v > 0)
 """Distances: above 0."""
 PLAIN = Scale(lambda v: v, lambda _: 1.0, lambda v: v, lambda _: True)

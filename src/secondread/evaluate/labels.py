@@ -110,7 +110,9 @@ def find_label_errors(rows: Sequence[Row], judged: Sequence[Judged] = (), *, see
     patients; of others the quick reader speaks alone."""
     known = quick.sampled(quick.readable(rows), seed)
     labels = quick.classes(known)
-    names, counts = np.unique(labels, return_counts=True)
+    # Files with equal bytes are one study, see _probabilities.
+    distinct = {(row.sha256 or row.study, label) for row, label in zip(known, labels.tolist(), strict=True)}
+    names, counts = np.unique([label for _, label in distinct], return_counts=True)
     enough = set(names[counts >= FEWEST].tolist())
     known = [row for row, label in zip(known, labels, strict=True) if label in enough]
     if len(enough) < 2:

@@ -22,7 +22,7 @@ from secondread.errors import DataError, UsageError, writing
 from secondread.evaluate import metrics
 from secondread.evaluate.alarms import ALARM_RATES
 from secondread.evaluate.delong import compare_areas
-from secondread.evaluate.intervals import LOG, LOGIT, Figure, apart, wilson
+from secondread.evaluate.intervals import LOG, LOGIT, TO_TWO, Figure, apart, wilson
 from secondread.evaluate.lines import Better, Measure, auc_of, mean_of, ratio_of
 from secondread.evaluate.predictions import PREDICTIONS, read_predictions
 from secondread.evaluate.run import Progress, StudyReader, evaluate
@@ -44,8 +44,8 @@ MEANS: tuple[tuple[str, str, Better], ...] = (
 )
 """Columns of predictions.parquet whose mean over the studies that both runs have is compared."""
 
-UNBOUNDED = ("assd_mm", "brier")
-"""Of these, what may be above 1."""
+ABOVE_ONE = {"assd_mm": LOG, "brier": TO_TWO}
+"""Of these, what may be above 1, and its scale."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ def _mean_duel(a: pl.DataFrame, b: pl.DataFrame, column: str, name: str, title: 
     if not a.height:
         return None
     groups = a["group"].to_list()
-    edge, scale = (None, LOG) if name in UNBOUNDED else (wilson, LOGIT)
+    edge, scale = (None, ABOVE_ONE[name]) if name in ABOVE_ONE else (wilson, LOGIT)
     first, second = (
         replace(mean_of(t[column].cast(pl.Float64).to_numpy(), groups), edge=edge, scale=scale) for t in (a, b)
     )
@@ -316,8 +316,8 @@ def _duel(name: str, title: str, first: Measure, second: Measure, better: Better
     low, high = difference.low, difference.high
     if low == high:
         low, high = apart(figures[0], figures[1])
-    if first.scale is LOGIT:
-        low, high = max(-1.0, low), min(1.0, high)
+    most = {LOGIT: 1.0, TO_TWO: 2.0}.get(first.scale, math.inf)
+    low, high = (float(np.clip(end, -most, most)) for end in (low, high))
     return Duel(name, title, figures[0], figures[1], replace(difference, low=low, high=high), better)
 
 

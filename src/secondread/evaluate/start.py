@@ -30,7 +30,7 @@ def gain_of_starter(run: Path, out: Path, plan: dict[str, Any]) -> str:
     """
     if plan.get("start") != "starter":
         return ""
-    twin = next((at for at in sorted(run.resolve().parent.iterdir()) if _is_twin(at, run, plan)), None)
+    twin = next((at for at in _beside(run) if _is_twin(at, run, plan)), None)
     if twin is None:
         cold = quote(f"{run.name}-cold")
         return (
@@ -56,12 +56,20 @@ def gain_of_starter(run: Path, out: Path, plan: dict[str, Any]) -> str:
     )
 
 
+def _beside(run: Path) -> list[Path]:
+    """Whatever lies in the folder that the run lies in; nothing where that may not be listed."""
+    try:
+        return [at for at in sorted(run.resolve().parent.iterdir()) if at != run.resolve()]
+    except OSError:
+        return []
+
+
 def _is_twin(at: Path, run: Path, plan: dict[str, Any]) -> bool:
-    if at == run.resolve() or not (at / "evaluation" / PREDICTIONS).is_file() or not (at / "plan.json").is_file():
-        return False
     import json
 
     try:
+        if not (at / "evaluation" / PREDICTIONS).is_file():
+            return False
         other = json.loads((at / "plan.json").read_text(encoding="utf-8"))
         matters = [{k: v for k, v in one.items() if k not in _OF_NO_MATTER} for one in (plan, other)]
         same = other["start"] == "cold" and matters[0] == matters[1]
@@ -69,4 +77,4 @@ def _is_twin(at: Path, run: Path, plan: dict[str, Any]) -> bool:
             same and Index.load(at / "index.parquet").fingerprint() == Index.load(run / "index.parquet").fingerprint()
         )
     except (OSError, ValueError, KeyError, AttributeError, SecondreadError):
-        return False  # no run of this release
+        return False  # no run of this release, or a folder that may not be entered

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondread.errors import FormatError, SecondreadError, UnsupportedFormat
-from secondread.formats.header import READABLE, UNSUPPORTED_SUFFIXES, Found, Kind, kind_of, suffix_of
+from secondread.formats.header import (
+    CONTACT_SHEET,
+    KIND_OF_SUFFIX,
+    READABLE,
+    UNSUPPORTED_SUFFIXES,
+    Found,
+    Kind,
+    kind_of,
+    suffix_of,
+)
 from secondread.formats.read import SERIES_MARK, probe
 
 if TYPE_CHECKING:
@@ -34,6 +43,9 @@ def find_scans(folder: Path | str) -> list[Found]:
         dicom: list[Path] = []
         for file in files:
             try:
+                if file.exists() and not file.is_file():
+                    found += _special(file)
+                    continue
                 kind = kind_of(file)
                 if kind == "dicom":
                     dicom.append(file)
@@ -58,8 +70,13 @@ def _folders(folder: Path) -> Iterator[list[Path]]:
             continue
         seen.add(real)
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
-        yield [file for file in files if not file.exists() or file.is_file()]
+        yield [Path(place, name) for name in sorted(names) if not name.startswith(".") and name != CONTACT_SHEET]
+
+
+def _special(file: Path) -> list[Found]:
+    """A pipe or a device, which is never opened: an error where it bears a scan's name."""
+    named = suffix_of(file) in KIND_OF_SUFFIX
+    return [Found(str(file), FormatError(f"{file}: no ordinary file"))] if named else []
 
 
 def _check(file: Path, kind: Kind) -> None:

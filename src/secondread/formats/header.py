@@ -61,7 +61,10 @@ KIND_OF_SUFFIX: dict[str, Kind] = {
 UNSUPPORTED_SUFFIXES = frozenset({".hdr", ".mgh", ".mgz", ".mnc", ".par", ".heic", ".avif", ".jp2"})
 """Scans and pictures in forms without a reader: listed with an error, so that none is left out silently."""
 
-READABLE = "NIfTI (.nii, .nii.gz), NRRD, MHA/MHD, DICOM, PNG, JPEG, TIFF"
+READABLE = "NIfTI (.nii, .nii.gz), NRRD, MHA, MHD, DICOM, PNG, JPEG, TIFF"
+
+CONTACT_SHEET = "contact-sheet.png"
+"""What ``secondread simulate`` draws beside its scans; it is none."""
 
 DICOM_MARK_AT, DICOM_MARK = 128, b"DICM"
 

@@ -228,7 +228,9 @@ def _oddities(rows: Sequence[Row]) -> list[str]:
     notes = []
     pictures = sum(row.is_picture for row in kept)
     if 0 < pictures < len(kept):
-        notes.append(f"{pictures:,} pictures and {len(kept) - pictures:,} volumes: one model reads one of the two.")
+        notes.append(
+            f"Pictures ({pictures:,}) and volumes ({len(kept) - pictures:,}) side by side: one model reads one of the two."
+        )
     unlabelled = sum(row.label is None for row in kept)
     if 0 < unlabelled < len(kept):
         notes.append(f"{unlabelled:,} studies have no label.")

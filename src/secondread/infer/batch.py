@@ -91,8 +91,10 @@ def read_all(
             except ResourceError:
                 raise
             except (SecondreadError, OSError) as error:
-                said = without_places(str(error), scan.images, scan.study)
-                outcome.errors.append({"study": scan.study, "error": said})
+                outcome.errors.append(_unread(scan, str(error)))
+            except Exception as error:  # a fault in this program that one scan meets must not cost the others
+                fault = f"a fault in secondread, please report it: {type(error).__name__}: {error}"
+                outcome.errors.append(_unread(scan, fault))
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 _save(outcome, out)
                 flushed = time.monotonic()
@@ -101,6 +103,10 @@ def read_all(
     if progress:
         progress("reading", len(scans), len(scans))
     return outcome
+
+
+def _unread(scan: Scan, reason: str) -> dict[str, str]:
+    return {"study": scan.study, "error": without_places(reason, scan.images, scan.study)}
 
 
 def _save_key(scans: Sequence[Scan], out: Path) -> None:
@@ -127,6 +133,7 @@ def _keep_apart(scans: Sequence[Scan], out: Path) -> None:
 
 def _write(study: Study, reading: Reading, out: Path, stem: str, pictures: bool) -> dict[str, Any]:
     """The study's mask and picture; returns its findings as JSON values."""
+    drawn = reading_picture(study, reading) if pictures else None
     with writing(out):
         if study.picture is None:
             name = f"{stem}_mask.nii.gz"
@@ -134,8 +141,8 @@ def _write(study: Study, reading: Reading, out: Path, stem: str, pictures: bool)
         else:
             name = f"{stem}_mask.png"
             write_picture_mask(reading.mask, out / name)
-        if pictures:
-            save_picture(reading_picture(study, reading), out / f"{stem}.png")
+        if drawn is not None:
+            save_picture(drawn, out / f"{stem}.png")
     return replace(reading.findings, mask=name).to_json()
 
 

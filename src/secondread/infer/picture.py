@@ -296,6 +296,7 @@ def _legend_ramp(draw: ImageDraw, x: int, y: int) -> int:
 
 
 def _shortened(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
+    text = "".join(letter if letter.isprintable() else " " for letter in text)  # a file's name may hold a new line
     if draw.textlength(text, font=font) <= room:
         return text
     while text and draw.textlength("…" + text, font=font) > room:

@@ -11,13 +11,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from secondread.errors import ChecksumError, DataError, InputError, writing
+from secondread.errors import ChecksumError, DataError, InputError, UsageError, is_out_of_memory, writing
 from secondread.files import write_whole
 from secondread.infer.familiarity import Familiarity
 from secondread.models import NetworkSpec, SecondReader, Task, build
 from secondread.volume import Recipe
 
 DESCRIPTION, WEIGHTS, CARD, MANIFEST = "model.json", "weights.safetensors", "CARD.md", "manifest.json"
+
+
+MOST_WIDTH, MOST_CHANNELS = 512, 64
 
 
 class Thresholds(BaseModel):
@@ -86,6 +89,16 @@ class ModelSpec(BaseModel):
     familiarity: Familiarity | None = None
     trained_on: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _bounded(self) -> ModelSpec:
+        # A description is bounded before any memory is taken for what it describes.
+        if not (0 < self.network.width <= MOST_WIDTH and 0 < self.network.channels <= MOST_CHANNELS):
+            raise ValueError(
+                f"a network of width {self.network.width} and {self.network.channels} channels: there are none wider "
+                f"than {MOST_WIDTH} or of more channels than {MOST_CHANNELS}"
+            )
+        return self
+
     @property
     def categories(self) -> tuple[str, ...]:
         return self.task.categories
@@ -135,12 +148,18 @@ def open_model(folder: Path, description: str = DESCRIPTION) -> tuple[ModelSpec,
         DataError: no model there, or of a version this release does not know.
         ChecksumError: a file differs from the manifest.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     contents = _verified(folder, (description, WEIGHTS, CARD))
     spec = _described(contents[description], folder / description)
-    network = build(spec.network)
-    network.load_state_dict(load(contents[WEIGHTS]))
+    try:
+        network = build(spec.network)
+        network.load_state_dict(load(contents[WEIGHTS]))
+    except (UsageError, RuntimeError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise DataError(f"{folder / WEIGHTS} are not the weights of the network that {description} tells of") from error
     identity = hashlib.sha256(contents[description] + contents[WEIGHTS])
     return spec, network.eval(), identity.hexdigest()
 

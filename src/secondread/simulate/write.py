@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from secondread.errors import UsageError, writing
 from secondread.files import PARTIAL, write_whole
-from secondread.formats import write_mask, write_volume
+from secondread.formats import CONTACT_SHEET, write_mask, write_volume
 from secondread.simulate.anatomy import atlas, places
 from secondread.simulate.draw import draw_scene
 from secondread.simulate.render import render
@@ -24,7 +24,6 @@ from secondread.simulate.settings import NORMAL, Settings
 from secondread.simulate.sheet import contact_sheet, strip
 
 LABELS_NAME = "labels.csv"
-SHEET_NAME = "contact-sheet.png"
 COLUMNS = ("image", "label", "mask", "group", "site", "study", "contrast")
 
 MAX_STUDIES = 100_000
@@ -100,7 +99,7 @@ def write_studies(
     shown.sort(key=lambda pair: settings.labels.index(pair[1].split("  ")[1]))
     picture = io.BytesIO()
     contact_sheet([pixels for pixels, _ in shown], [caption for _, caption in shown]).save(picture, format="PNG")
-    write_whole(out / SHEET_NAME, picture.getvalue())
+    write_whole(out / CONTACT_SHEET, picture.getvalue())
     table = io.StringIO(newline="")
     csv.writer(table, lineterminator="\n").writerows([COLUMNS, *(row for w in written for row in w.rows)])
     write_whole(out / LABELS_NAME, table.getvalue().encode())
@@ -160,7 +159,7 @@ def _claim(out: Path, names: list[str]) -> None:
         raise UsageError(f"{out} is a file: simulated studies need a folder")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        expected = {*names, SHEET_NAME}
+        expected = {*names, CONTACT_SHEET}
         strangers = sorted(path.name for path in out.iterdir() if path.name not in expected and path.suffix != PARTIAL)
     if strangers:
         more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,6 +36,8 @@ LARGEST_SEED = 2**63
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
 HALF = 0.5
+
+Start = Literal["cold", "starter"]
 
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
@@ -81,7 +83,7 @@ class Plan:
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
     implant: float = 0.0
-    start: Literal["cold", "starter"] = "cold"
+    start: Start = "cold"
     memory_mib: int = 400
     error_rate: float = 0.1
     reasons: tuple[str, ...] = ()
@@ -118,6 +120,8 @@ class Plan:
         except ValidationError as error:
             raise DataError(f"{path} is no plan of this release: {error}") from error
 
+
+STARTS: tuple[Start, ...] = get_args(Start)
 
 OVERRIDES = (
     "batch",
@@ -205,18 +209,23 @@ def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int) ->
 
 def _started(plan: Plan, given: Mapping[str, Any]) -> Plan:
     """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not."""
-    if given.get("start") == "starter" and not fits(plan.network):
-        raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
+    _require_fit(plan, given)
     if "start" in given or plan.recipe.channels != GREY or not fits(plan.network):
         return plan
     return replace(plan, start="starter")
+
+
+def _require_fit(plan: Plan, given: Mapping[str, Any]) -> None:
+    if given.get("start") == "starter" and not fits(plan.network):
+        raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
 
 
 def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     """``plan`` with other settings, on the grid that its studies are packed on already.
 
     Raises:
-        UsageError: an unknown name, an impossible value, or another ``size`` or ``spacing`` than packing settled.
+        UsageError: an unknown name, an impossible value, another ``size`` or ``spacing`` than packing settled, or a
+            start with the starter model where it does not fit.
     """
     given = {k: v for k, v in overrides.items() if v is not None}
     check_overrides(given)
@@ -225,6 +234,7 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
         if name in given and float(given.pop(name)) not in (packed[name] or ()):
             raise UsageError(f"{name} was settled when the store was packed: pack again for another, or leave it out")
     changed = _override(plan, given)
+    _require_fit(changed, given)
     return changed if fits(changed.network) or "start" in given else replace(changed, start="cold")
 
 
@@ -242,6 +252,11 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
         if name in given and not 0 < _number(name, given[name]) < math.inf:
             raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
+    for name in ("batch", "samples", "epochs", "memory_mib", "stem", "width", "seed"):
+        if name in given and not _number(name, given[name]).is_integer():
+            raise UsageError(f"{name} must be a whole number, got {given[name]}")
+    if "start" in given and given["start"] not in STARTS:
+        raise UsageError(f"start is {' or '.join(STARTS)}, got {given['start']}")
     if "implant" in given and not 0 <= _number("implant", given["implant"]) <= 1:
         raise UsageError(f"implant is a share of 0 to 1, got {given['implant']}")
     if "error_rate" in given and not 0 < _number("error_rate", given["error_rate"]) < 0.5:

@@ -1,6 +1,6 @@
 """Making the starter model: pictures that the simulator never runs out of, then thresholds, then a folder.
 
-    python benchmarks/starter.py --out FOLDER
+    python benchmarks/starter.py make --out FOLDER
 
 Thresholds are chosen on simulated scans alone, pictures and whole heads apart: no real scan is looked at.
 """
@@ -136,8 +136,9 @@ def describe_volumes(
     reader = Reader(neutral, network, "")
     present, abnormal, overlaps = [], [], []
     for n in range(curriculum.heads):
-        settings = Settings(spacing=SLICE_MM, contrasts=(list(CONTRASTS)[n % len(CONTRASTS)],), skull=0.5)
-        study, truth, _, _ = simulate_study(curriculum.seed + n, settings, label=NORMAL if n // 2 % 2 else None)
+        contrast = list(CONTRASTS)[n % len(CONTRASTS)]
+        settings = Settings(spacing=SLICE_MM, contrasts=(contrast,), skull=0.5, normal=0.0)
+        study, truth, _, _ = simulate_study(curriculum.seed + n, settings, label=NORMAL if n // 3 % 2 else None)
         reading = reader.read(study)
         inside = truth.labels > 0
         present.append(reading.present or 0.0)
