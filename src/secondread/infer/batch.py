@@ -16,6 +16,7 @@ from secondread.discreet import HIDDEN, without_places
 from secondread.errors import InputError, ResourceError, SecondreadError, UsageError, writing
 from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
+from secondread.formats.header import KIND_OF_SUFFIX, suffix_of
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.reader import Reading
 from secondread.volume import Mask, Study
@@ -101,6 +102,24 @@ def read_all(
     if progress:
         progress("reading", len(scans), len(scans))
     return outcome
+
+
+def unread_words(outcome: Outcome, scans: Sequence[Scan], given: Sequence[Path], out: Path) -> list[str]:
+    """What to tell the person of scans that could not be read. A scan that was ``given`` by itself is called as it was
+    typed, unless it is DICOM, whose header may prove that its name tells; where names are hidden, the key is named."""
+    typed: dict[str, str] = {}
+    for path in given:
+        place = path.expanduser().absolute()
+        mine = [s for s in scans if s.images and all(i == place or place in i.parents for i in s.images)]
+        if len(mine) == 1 and all(KIND_OF_SUFFIX.get(suffix_of(i), "dicom") != "dicom" for i in mine[0].images):
+            typed[mine[0].study] = str(path)
+    said = []
+    for error in outcome.errors:
+        name, why = typed.get(error["study"], error["study"]), error["error"]
+        said.append(f"not read: {why if name in why else f'{name}: {why}'}")
+    if any(HIDDEN in line for line in said):
+        said.append(f"{out / KEY_NAME} says which file a hidden name stands for")
+    return said
 
 
 def _save_key(scans: Sequence[Scan], out: Path) -> None:
