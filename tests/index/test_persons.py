@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from secondread.discreet import stand_in
+from secondread.discreet import HIDDEN, stand_in
+from secondread.index import studies_in
 from secondread.index.draft import Draft
 from secondread.index.inspect import told_by
 from secondread.index.persons import may_name_patient
+from tests.index.makers import nifti
 
 PERSONS = """
 john_smith SMITH_JOHN Smith-John JohnSmith john.smith Smith mueller Müller anna_schmidt AnnaSchmidt Schmidt_Anna_T1
@@ -134,3 +136,15 @@ def test_labels_sites_and_folders_of_several_known_patients_are_no_persons() -> 
         assert may_name_patient(name, told)
     for name in ("Wildkatze", "heidelberg", "mixtum"):
         assert not may_name_patient(name, told)
+
+
+def test_names_that_a_table_gives_stay_and_names_of_its_files_do_not(tmp_path: Path) -> None:
+    for n, name in enumerate(("anna", "berta", "carla")):
+        nifti(tmp_path / f"{name}.nii.gz", n)
+    (tmp_path / "named.csv").write_text("image,study,group\nanna.nii.gz,Erstling,Familie\n")
+    (tmp_path / "plain.csv").write_text("image\nberta.nii.gz\njohn_smith/gone.nii.gz\n")
+    (row,) = studies_in([tmp_path / "named.csv"])
+    assert (row.study, row.group) == ("Erstling", "Familie")
+    for row in studies_in([tmp_path / "plain.csv"]):
+        assert HIDDEN in row.study
+        assert not any(name in f"{row.study} {row.group} {row.reason}" for name in ("berta", "john", "smith"))

@@ -56,7 +56,8 @@ def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[R
 def inspect_one(draft: Draft, told: Collection[str] = ()) -> Row:
     """Open the files of one study. From here on it has a name that does not tell who the patient is. ``told``: names
     that are no person's, see :func:`told_by`."""
-    return _named_discreetly(_opened(draft), told)
+    written = {squeeze(part) for name in draft.written for part in name.split("/")}
+    return _named_discreetly(_opened(draft), {*told, *written})
 
 
 def told_by(drafts: Sequence[Draft]) -> frozenset[str]:

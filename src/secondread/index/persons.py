@@ -125,7 +125,8 @@ PLAIN_WORDS = frozenset(
     epsilon nan nans inf infinite pickle bomb crash tampered mangled spoiled spoilt faulty defect defective unopened
     unfinished flat slab sliver wide narrow gone lost found again another same equal here there where what which this
     that these those it is are was see look note notes linked loose plain clear opaque odd strange weird funny kept
-    keep moved renamed ok okay nonsense dense sparse one hold
+    keep moved renamed ok okay nonsense dense sparse one hold zeros ones dot dots print prints printed palette bit
+    made capture captures contact curves readings
     """.split()  # noqa: SIM905
 )
 """Words of the trade that folders and files are named with; no patient is called so, or hardly one."""

@@ -105,13 +105,17 @@ def read_all(
 
 
 def unread_words(outcome: Outcome, scans: Sequence[Scan], given: Sequence[Path], out: Path) -> list[str]:
-    """What to tell the person of scans that could not be read. A scan that was ``given`` by itself is called as it was
-    typed, unless it is DICOM, whose header may prove that its name tells; where names are hidden, the key is named."""
+    """What to tell the person of scans that could not be read. A hidden scan that was ``given`` by itself is called as
+    it was typed, unless it is DICOM, whose header may prove that its name tells; the key of hidden names is named."""
     typed: dict[str, str] = {}
     for path in given:
         place = path.expanduser().absolute()
         mine = [s for s in scans if s.images and all(i == place or place in i.parents for i in s.images)]
-        if len(mine) == 1 and all(KIND_OF_SUFFIX.get(suffix_of(i), "dicom") != "dicom" for i in mine[0].images):
+        if (
+            len(mine) == 1
+            and HIDDEN in mine[0].study
+            and all(KIND_OF_SUFFIX.get(suffix_of(i), "dicom") != "dicom" for i in mine[0].images)
+        ):
             typed[mine[0].study] = str(path)
     said = []
     for error in outcome.errors:
