@@ -336,7 +336,7 @@ def read(
     """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
     with ending("read", f"What was read until then is in {out}."):
         from secondread.index import studies_in
-        from secondread.infer import read_all, reader_for
+        from secondread.infer import read_all, reader_for, unread_words
 
         reader, scans, remark = reader_for(paths, device_of(device))
         if remark:
@@ -344,9 +344,8 @@ def read(
         with Progress() as progress:
             studies = studies_in(scans, progress)
             outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)
-        for error in outcome.errors:
-            named = error["error"] if error["study"] in error["error"] else f"{error['study']}: {error['error']}"
-            say(f"not read: {named}")
+        for line in unread_words(outcome, out):
+            say(line)
         say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}")
         if as_json:
             answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})

@@ -2,7 +2,7 @@
 
 A study is named after its file or folder, and hospitals name those after patients. A part of a name is taken to tell
 when it holds a date, a long number, a name as DICOM writes one (``DOE^JANE``) or ``Doe, Jane``; a DICOM header can
-prove more (``formats.dicom`` compares it with the path). A name of letters alone cannot be told from any other word.
+prove more (``formats.dicom`` compares it with the path), and of names of letters alone ``index.persons`` judges.
 
 What stands for a part is a hash of it, so that the same part is the same everywhere. Whoever can guess a name can find
 it again: a hidden name hides from the reader of a log, not from a search (docs/decisions/006).
@@ -51,6 +51,12 @@ def discreet(name: str, *, known: bool = False) -> str:
     return "/".join(stand_in(part) if identifying(part) else part for part in name.split("/"))
 
 
+def hidden(name: str) -> str:
+    """A name with stand-ins for all parts between slashes that are none yet: equal for one name, however much of it is
+    hidden."""
+    return "/".join(part if part.startswith(HIDDEN) else stand_in(part) for part in name.split("/"))
+
+
 def veiled(text: str) -> str:
     """A message with stand-ins for parts of paths, and for words beside a date or number, that may tell."""
     text = _SEGMENT.sub(lambda found: _veil(found[0]), text)
@@ -66,5 +72,7 @@ def without_places(text: str, places: Iterable[object], study: str) -> str:
     patient is (so :func:`discreet` replaced it); and with other telling names replaced. ``places``: paths."""
     if HIDDEN in study:
         for place in sorted(map(str, places), key=len, reverse=True):
-            text = text.replace(place, study).replace(place.rpartition("/")[0] or place, study)
+            folder, _, name = place.rpartition("/")
+            text = text.replace(place, study).replace(folder or place, study)
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", study, text) if name else text
     return veiled(text)

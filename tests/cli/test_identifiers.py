@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from secondread.discreet import HIDDEN
+from secondread.discreet import HIDDEN, stand_in
 from secondread.evaluate import audit, quick
 from tests.formats.scans import write_series
 from tests.index.makers import picture
@@ -99,16 +99,15 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures whose names hold a date or a number beside the name, one of them damaged."""
+    """Pictures whose names are letters alone, or hold a date or a number beside the name; two of them damaged."""
     root = tmp_path_factory.mktemp("archive") / "pictures"
     for n in range(20):
         who = patient(n % 10)
-        stem = (f"{who['last']}, {who['first']} {who['born']} v{n // 10}", f"{who['last']}_{who['number']}_{n // 10}")[
-            n % 2
-        ]
-        picture(root / ("dark", "bright")[(n // 2) % 2] / f"{stem}.png", n)
-    broken = sorted((root / "dark").iterdir())[0]
-    broken.write_bytes(broken.read_bytes()[:60])
+        dated = (f"{who['last']}, {who['first']} {who['born']}", f"{who['last']}_{who['number']}")[n % 2]
+        stem = dated if n >= 10 else f"{who['first']}_{who['last']}"
+        file = picture(root / ("dark", "bright")[(n // 2) % 2] / f"{stem}.png", n)
+        if n in (0, 12):
+            file.write_bytes(file.read_bytes()[:60])
     return root
 
 
@@ -152,10 +151,25 @@ def test_none_of_fifty_planted_identifiers_comes_out(
     assert found_in((out / "read" / "names.csv").read_bytes())
 
 
+def test_a_broken_file_can_be_found(secondread: Secondread, names: Path, tmp_path: Path) -> None:
+    """By the key, wherever it lay."""
+    broken = names / "dark" / f"{FIRST[0]}_{LAST[0]}.png"
+    among = secondread("read", names, "-o", tmp_path / "all")
+    (line,) = [line for line in among.err.splitlines() if f"dark/{stand_in(broken.stem)}" in line]
+    assert line.startswith("not read: ")
+    assert f"{tmp_path / 'all' / 'names.csv'} says which file" in among.err
+    assert f"dark/{stand_in(broken.stem)},{broken}" in (tmp_path / "all" / "names.csv").read_text().splitlines()
+    alone = secondread("read", broken, "-o", tmp_path / "one", "--json", code=3)
+    assert found_in(alone.err.encode()) == []
+    assert f"{broken}" in (tmp_path / "one" / "names.csv").read_text()
+    assert found_in(alone.out.encode()) == []
+    assert found_in((tmp_path / "one" / "errors.json").read_bytes()) == []
+
+
 def failing(data: Path) -> list[Path]:
     """The damaged scan, named on the command line as a person would."""
     if data.name == "pictures":
-        return [sorted((data / "dark").iterdir())[0]]
+        return [data / "dark" / f"{LAST[2]}, {FIRST[2]} {patient(2)['born']}.png"]
     return [data / "normal" / f"{LAST[0]}_{FIRST[0]}"]
 
 

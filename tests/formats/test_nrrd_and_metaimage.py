@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from secondread.formats import probe, read_volume
 from tests.formats.scans import noise
 
 SHAPE = (6, 5, 4)
+Reads = Callable[[Path], object]
 META = """ObjectType = Image
 NDims = 3
 BinaryData = True
@@ -89,7 +91,7 @@ def test_data_file_beside_the_header(tmp_path: Path) -> None:
     (tmp_path / "a.mhd").write_text(META + "voxels ü.raw\n")
     np.testing.assert_array_equal(read_volume(tmp_path / "a.mhd").voxels, noise(SHAPE))
     (tmp_path / "b.mhd").write_text(META + "gone.raw\n")
-    with pytest.raises(FormatError, match=r"gone\.raw' is missing"):
+    with pytest.raises(FormatError, match="names for its voxels is missing"):
         probe(tmp_path / "b.mhd")
     for several in ("LIST\na.raw", "a%03d.raw 1 3 1"):
         (tmp_path / "c.mhd").write_text(META + several + "\n")
@@ -171,3 +173,52 @@ def test_no_such_format(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"\x89PNG" + bytes(2000))
         with pytest.raises(SecondreadError, match=name):
             probe(tmp_path / name)
+
+
+PLANTED = ("Quastenberg", "Adelheid", "7703190", "19530814", "1953-08-14")
+
+
+@pytest.mark.parametrize(
+    "value", [*PLANTED, "Quastenberg Adelheid 19530814", f"{'x' * 300}_Quastenberg", "19530814 7703190 3"]
+)
+@pytest.mark.parametrize("act", [probe, read_volume])
+def test_what_a_field_holds_is_not_repeated_unless_it_is_a_short_number(tmp_path: Path, act: Reads, value: str) -> None:
+    """Every field in turn, and every field that is not there by default."""
+    meta = (META + "LOCAL").splitlines()
+    more = ("ElementNumberOfChannels", "CompressedData", "HeaderSize", "BinaryData", "ElementByteOrderMSB")
+    for at, line in enumerate([*meta, *(f"{name} = " for name in more)]):
+        name = line.split(" = ")[0]
+        changed = [f"{name} = {value}", *(other for other in meta if not other.startswith(f"{name} ="))]
+        if name == "ElementDataFile":
+            changed = [*changed[1:], changed[0]]
+        (tmp_path / f"{at}.mha").write_bytes(("\n".join(changed) + "\n").encode() + raw())
+    nrrd = NRRD.splitlines()[1:]
+    for at, line in enumerate(
+        [*nrrd, *(f"{name}: " for name in ("data file", "byte skip", "line skip", "space units"))]
+    ):
+        name = line.split(": ")[0]
+        said = f'"{value}"' if name == "space units" else value
+        changed = ["NRRD0004", f"{name}: {said}", *(other for other in nrrd if not other.startswith(f"{name}:"))]
+        (tmp_path / f"{at}.nrrd").write_bytes(("\n".join(changed) + "\n\n").encode() + raw())
+    errors = {path.name: error for path in tmp_path.iterdir() if (error := _refusal(act, path)) is not None}
+    assert len(errors) >= 16
+    for name, error in errors.items():
+        assert name in error
+        assert not any(one in error for one in PLANTED), error
+
+
+def _refusal(act: Reads, path: Path) -> str | None:
+    try:
+        act(path)
+    except SecondreadError as error:
+        return str(error)
+    return None
+
+
+def test_short_numbers_are_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(
+        (META + "LOCAL\n").replace("ElementSpacing = 2 2 3", "ElementSpacing = 2 -2.5e3 x").encode() + raw()
+    )
+    with pytest.raises(GeometryError, match=r"ElementSpacing should be 3 numbers, found 2 -2\.5e3 \(something else\)"):
+        probe(path)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from secondread.discreet import HIDDEN
 from secondread.errors import DataError, FormatError, LabelError, LeakError
 from secondread.index import Index, Row, build_index, require_learnable, studies_in, summarise
 from tests.index.makers import brats, nifti, picture, picture_mask
@@ -407,7 +408,11 @@ def test_folders_called_after_persons_are_hidden_and_classes_are_not(tmp_path: P
     assert {row.label for row in studies_in([tmp_path / "scans"])} == {None}
 
 
-def test_a_folder_given_by_hand_keeps_its_name(tmp_path: Path) -> None:
-    nifti(tmp_path / "berg" / "t1.nii.gz", 1)
-    nifti(tmp_path / "berg" / "flair.nii.gz", 2)
-    assert [row.study for row in studies_in([tmp_path / "berg"])] == ["berg"]
+@pytest.mark.parametrize("given", ["berg", "berg/t1.nii.gz", "berg/anna.nii.gz"])
+def test_what_is_given_by_hand_is_hidden_as_what_is_found(given: str, tmp_path: Path) -> None:
+    for n, name in enumerate(("t1", "flair", "anna")):
+        nifti(tmp_path / "berg" / f"{name}.nii.gz", n)
+    for row in studies_in([tmp_path / given]):
+        assert row.study == "t1" or HIDDEN in row.study
+        assert "anna" not in row.study
+        assert "anna" not in row.group

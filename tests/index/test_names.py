@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondread.index.names import base_of, is_normal, may_name_patient, patient_of, role_of, split_of, stem_of
+from secondread.index.names import base_of, is_normal, patient_of, role_of, split_of, stem_of
 
 
 @pytest.mark.parametrize(
@@ -104,27 +104,3 @@ def test_no_text_breaks_the_rules(text: str) -> None:
     role_of(text)
     base_of(text)
     patient_of(text)
-
-
-@pytest.mark.parametrize(
-    ("folder", "may"),
-    [
-        ("john_smith", True),
-        ("Quastenberg", True),
-        ("Ødegård Åse", True),
-        ("glioma", False),
-        ("Low-Grade Glioma", True),
-        ("Heidelberg", False),
-        ("healthy", False),
-        ("testing", False),
-        ("axial", False),
-        ("t1_flair", False),
-        ("raw images", False),
-        ("patient_07", False),
-        ("BraTS-GLI-00001", False),
-        ("smith2", False),
-        ("___", False),
-    ],
-)
-def test_folders_that_may_be_called_after_a_person(folder: str, may: bool) -> None:
-    assert may_name_patient(folder, ("Glioma", "heidelberg", None)) is may

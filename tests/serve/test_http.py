@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import logging
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,10 @@ from secondread.serve.readings import Readings
 from secondread.volume import Study
 from tests.serve.fakes import picture_bytes, picture_reader, series_bytes, volume, volume_bytes, volume_reader
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
 NAME = "Mustermann_Erika"
 """A name as an upload may carry it; it must turn up nowhere."""
-
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made during a test."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def test_health_and_model() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,8 @@ from secondread.volume import Study
 from tests.formats.scans import write_series
 from tests.serve.fakes import picture_bytes, picture_reader, volume, volume_bytes, volume_reader
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
 LAST, FIRST, NUMBER, BORN, ACCESSION = "Quastenberg", "Adelheid", "7703190", "19530814", "ACC9015502"
 PLANTED = (LAST, FIRST, NUMBER, BORN, "1953-08-14", ACCESSION)
 
@@ -38,14 +39,6 @@ def found_in(data: bytes) -> list[str]:
     if data[:2] == b"\x1f\x8b":
         texts.append(gzip.decompress(data).decode("latin-1").casefold())
     return [one for one in PLANTED if any(one.casefold() in text for text in texts)]
-
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def dicom(folder: Path, **more: Any) -> list[bytes]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.discreet import discreet
+from secondread.discreet import discreet, hidden, stand_in
 from secondread.errors import LabelError
 from secondread.evaluate import metrics
 from secondread.evaluate.figures import auc_edge, groups_of, presence_arrays
@@ -174,12 +174,12 @@ def read_about(path: Path, rows: Sequence[Row]) -> dict[str, Property]:
     for row in rows:
         # A participant or a patient may have several studies; a study may be given by the end of its name.
         names = (row.study, row.study.rpartition("/")[2]) if key == "study" else (row.group,)
-        for name in dict.fromkeys(names):
+        for name in dict.fromkeys((*names, *map(hidden, names))):
             by_name.setdefault(name, []).append(row.study)
     out: dict[str, dict[str, str]] = {column: {} for column in columns}
     for line in sheet.lines:
         cell = line.get(key) or ""
-        meant = (cell, discreet(cell), f"sub-{cell}")
+        meant = (cell, discreet(cell), f"sub-{cell}", stand_in(cell), hidden(cell), hidden(f"sub-{cell}"))
         for study in next((by_name[name] for name in meant if name in by_name), []):
             for column in columns:
                 if (value := line.get(column)) is not None:

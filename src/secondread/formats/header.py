@@ -174,7 +174,8 @@ def three_axes(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
     axes = [int(n) for n in shape]
     while len(axes) > 3 and axes[-1] == 1:
         axes.pop()
-    told = " x ".join(str(n) for n in shape)
+    # A number of six digits where a size belongs may be a date, or a patient's.
+    told = " x ".join(str(n) if abs(n) < 100_000 else "100,000 or more" for n in map(int, shape))
     if min(axes, default=0) < 1:
         raise FormatError(f"{path}: its header gives the shape {told}; every axis needs at least one voxel")
     if len(axes) > 3:

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from secondread.errors import FormatError, GeometryError, TruncatedFile, UnsupportedFormat
 from secondread.formats.contrast import contrast_of
 from secondread.formats.header import Header, check_not_empty, geometry_of, mend, reading, three_axes
-from secondread.formats.textheader import MAX_HEADER_BYTES, Encoding, Layout, chosen, counts, data_beside, numbers
+from secondread.formats.textheader import (
+    MAX_HEADER_BYTES,
+    Encoding,
+    Layout,
+    chosen,
+    counts,
+    data_beside,
+    numbers,
+    quoted,
+)
 from secondread.volume import Geometry, Volume
 
 _TYPES = {
@@ -32,7 +41,7 @@ _LAST_FIELD = "ElementDataFile"
 
 def probe(path: Path) -> Header:
     """The header of a MetaImage file. Raises FormatError kinds, UnsafeFileError."""
-    with reading(path):
+    with reading(path, private=True):
         layout = _layout(path)
     return Header("mha", layout.geometry.shape, layout.geometry, 1, contrast_of(path.name), warnings=layout.warnings)
 
@@ -46,7 +55,7 @@ def read(path: Path) -> Volume:
 
 def read_raw(path: Path) -> tuple[Geometry, NDArray[Any], tuple[str, ...]]:
     """Geometry, voxels (i, j, k), warnings: nothing mended, for masks."""
-    with reading(path):
+    with reading(path, private=True):
         layout = _layout(path)
         return layout.geometry, layout.voxels(path), layout.warnings
 
@@ -55,10 +64,10 @@ def _layout(path: Path) -> Layout:
     fields, end = _fields(path)
     axes = counts(fields.get("NDims", ""), 1, "NDims", path)[0]
     if not 1 <= axes <= 10:
-        raise FormatError(f"{path}: its header gives {axes} axes; MetaImage has 1 to 10")
+        raise FormatError(f"{path}: its header gives {quoted(axes)} axes; MetaImage has 1 to 10")
     channels = counts(fields.get("ElementNumberOfChannels", "1"), 1, "ElementNumberOfChannels", path)[0]
     if channels != 1:
-        raise FormatError(f"{path} holds {channels} values per voxel; a scan has one")
+        raise FormatError(f"{path} holds {quoted(channels)} values per voxel; a scan has one")
     shape = three_axes(counts(fields.get("DimSize", ""), axes, "DimSize", path), path)
     if not chosen(fields, "BinaryData", _YES_NO, path, "true"):
         raise UnsupportedFormat(f"{path}: voxels written as text are not supported; save it in binary")
@@ -123,5 +132,5 @@ def _data(fields: dict[str, str], path: Path, end: int, encoding: Encoding) -> t
         return path, end
     skip = counts(fields.get("HeaderSize", "0"), 1, "HeaderSize", path)[0]
     if skip < -1 or (skip == -1 and encoding != "raw"):
-        raise UnsupportedFormat(f"{path}: 'HeaderSize = {skip}' is not supported with these voxels")
+        raise UnsupportedFormat(f"{path}: 'HeaderSize = {quoted(skip)}' is not supported with these voxels")
     return data_beside(path, named), skip

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from secondread.errors import FormatError, GeometryError, TruncatedFile, UnsupportedFormat
 from secondread.formats.contrast import contrast_of
 from secondread.formats.header import Header, check_not_empty, geometry_of, mend, reading, three_axes
-from secondread.formats.textheader import MAX_HEADER_BYTES, Encoding, Layout, chosen, counts, data_beside, numbers
+from secondread.formats.textheader import (
+    MAX_HEADER_BYTES,
+    Encoding,
+    Layout,
+    chosen,
+    counts,
+    data_beside,
+    numbers,
+    quoted,
+)
 from secondread.volume import Geometry, Volume
 
 _TYPES = {
@@ -46,7 +55,7 @@ _VECTOR = re.compile(r"none|\(([^()]*)\)", re.IGNORECASE)
 
 def probe(path: Path) -> Header:
     """The header of an NRRD file. Raises FormatError kinds, UnsafeFileError."""
-    with reading(path):
+    with reading(path, private=True):
         layout = _layout(path)
     return Header("nrrd", layout.geometry.shape, layout.geometry, 1, contrast_of(path.name), warnings=layout.warnings)
 
@@ -60,7 +69,7 @@ def read(path: Path) -> Volume:
 
 def read_raw(path: Path) -> tuple[Geometry, NDArray[Any], tuple[str, ...]]:
     """Geometry, voxels (i, j, k), warnings: nothing mended, for masks."""
-    with reading(path):
+    with reading(path, private=True):
         layout = _layout(path)
         return layout.geometry, layout.voxels(path), layout.warnings
 
@@ -69,10 +78,10 @@ def _layout(path: Path) -> Layout:
     fields, end = _fields(path)
     dimension = counts(fields.get("dimension", ""), 1, "dimension", path)[0]
     if not 1 <= dimension <= 16:
-        raise FormatError(f"{path}: its header gives {dimension} axes; NRRD has 1 to 16")
+        raise FormatError(f"{path}: its header gives {quoted(dimension)} axes; NRRD has 1 to 16")
     sizes = counts(fields.get("sizes", ""), dimension, "sizes", path)
     if sum(n > 1 for n in sizes) > 3:
-        told = " x ".join(map(str, sizes))
+        told = quoted(" ".join(map(str, sizes)))
         raise FormatError(f"{path} holds several volumes, or values per voxel (sizes {told}); a scan is one volume")
     spatial, affine, warnings = _place(fields, sizes, path)
     # An axis without direction holds values per voxel or time points.
@@ -118,7 +127,9 @@ def _place(
         words = [match.group(1) for match in _VECTOR.finditer(fields["space directions"])]
         spatial = [axis for axis, inner in enumerate(words) if inner is not None]
         if len(words) != len(sizes) or len(spatial) != 3:
-            raise GeometryError(f"{path}: space directions {fields['space directions'][:80]!r} are not three vectors")
+            raise GeometryError(
+                f"{path}: space directions should be {len(sizes)} vectors or none, three of them vectors"
+            )
         for column, axis in enumerate(spatial):
             affine[:3, column] = numbers(words[axis].replace(",", " "), 3, "a space direction", path)
         origin = fields.get("space origin")
@@ -142,7 +153,9 @@ def _place(
 def _unit(fields: dict[str, str], path: Path) -> float:
     units = {unit.strip().lower() for unit in re.findall(r'"([^"]*)"', fields.get("space units", ""))}
     if len(units) > 1 or not units <= _MM.keys():
-        raise GeometryError(f"{path}: space units {fields['space units'][:80]!r} are not supported; use mm")
+        raise GeometryError(
+            f"{path}: space units should be one of {', '.join(filter(None, _MM))}, the same for all axes"
+        )
     return _MM[units.pop()] if units else 1.0
 
 
@@ -158,5 +171,5 @@ def _data(fields: dict[str, str], path: Path, end: int, encoding: Encoding) -> t
     if skip == -1 and encoding == "raw":
         return data, -1
     if skip < 0 or (skip and encoding != "raw"):
-        raise UnsupportedFormat(f"{path}: 'byte skip: {skip}' with encoding {encoding} is not supported")
+        raise UnsupportedFormat(f"{path}: 'byte skip: {quoted(skip)}' with encoding {encoding} is not supported")
     return data, start + skip

@@ -7,6 +7,7 @@ file wherever its name leads, and takes 1 mm and an identity where a header says
 from __future__ import annotations
 
 import bz2
+import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,6 +22,12 @@ from secondread.formats.header import check_not_empty
 from secondread.volume import Geometry
 
 MAX_HEADER_BYTES = 1 << 20
+
+QUOTED = 12
+"""So many words of a field are repeated in a message."""
+
+_NUMBER = re.compile(r"[-+]?(?:(?:\d{1,5}(?:\.\d{0,17})?|\.\d{1,17})(?:[eE][-+]?\d{1,3})?|nan|inf)", re.ASCII)
+"""A number that may be repeated: one of six digits and more may be a date, or a patient's."""
 
 Encoding = Literal["raw", "gzip", "zlib", "bzip2"]
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -51,7 +58,7 @@ class Layout:
         """Raises TruncatedFile where the file is too small for the voxels, before memory is taken for them."""
         size = check_not_empty(self.data)
         if self.bytes > max(0, size - max(self.start, 0)) * _EXPANSION[self.encoding]:
-            raise TruncatedFile(f"{path}: {self.data.name} has {size} bytes, its header promises {self.bytes}")
+            raise TruncatedFile(f"{path}: its voxels have {size} bytes, its header promises {self.bytes}")
 
     def voxels(self, path: Path) -> NDArray[Any]:
         """The voxels (i, j, k). Raises TruncatedFile, FormatError."""
@@ -82,16 +89,21 @@ def data_beside(path: Path, named: str) -> Path:
         UnsafeFileError: it lies elsewhere. UnsupportedFormat: several files. FormatError: it is missing.
     """
     if named.split()[0].upper() == "LIST" or "%" in named:
-        raise UnsupportedFormat(
-            f"{path}: voxels spread over several files ({named!r}) are not supported; save one file"
-        )
+        raise UnsupportedFormat(f"{path}: voxels spread over several files are not supported; save one file")
     folder = path.parent.resolve()
     data = (folder / named).resolve()
     if not data.is_relative_to(folder):
-        raise UnsafeFileError(f"{path} asks for voxels outside its folder ({named!r}); put both files into one folder")
+        raise UnsafeFileError(f"{path} asks for voxels outside its folder; put both files into one folder")
     if not data.is_file():
-        raise FormatError(f"{path}: its data file {named!r} is missing")
+        raise FormatError(f"{path}: the file that its header names for its voxels is missing; put it beside the header")
     return data
+
+
+def quoted(value: object) -> str:
+    """What a message may repeat of a header's field: short numbers, QUOTED at most. A field where a number belongs may
+    hold anything, a name too."""
+    said = [word if _NUMBER.fullmatch(word) else "(something else)" for word in str(value).split()]
+    return " ".join([*said[:QUOTED], *(["..."] if len(said) > QUOTED else [])]) or "nothing"
 
 
 def numbers(text: str, count: int, what: str, path: Path) -> list[float]:
@@ -101,7 +113,7 @@ def numbers(text: str, count: int, what: str, path: Path) -> list[float]:
     except ValueError:
         values = []
     if len(values) != count or not np.isfinite(values).all():
-        raise GeometryError(f"{path}: {what} should be {count} numbers, found {text[:80]!r}")
+        raise GeometryError(f"{path}: {what} should be {count} numbers, found {quoted(text)}")
     return values
 
 
@@ -109,7 +121,7 @@ def counts(text: str, count: int, what: str, path: Path) -> list[int]:
     """``count`` whole numbers. Raises FormatError naming the field."""
     words = text.split()
     if len(words) != count or not all(word.removeprefix("-").isdecimal() and len(word) < 12 for word in words):
-        raise FormatError(f"{path}: {what} should be {count} whole numbers, found {text[:80]!r}")
+        raise FormatError(f"{path}: {what} should be {count} whole numbers, found {quoted(text)}")
     return [int(word) for word in words]
 
 
@@ -119,5 +131,5 @@ def chosen(fields: dict[str, str], name: str, known: dict[str, Any], path: Path,
     if word is None:
         raise FormatError(f"{path}: its header has no {name!r}")
     if word.lower() not in known:
-        raise UnsupportedFormat(f"{path}: {name} {word[:40]!r} is not supported")
+        raise UnsupportedFormat(f"{path}: {name} should be one of {', '.join(known)}")
     return known[word.lower()]

@@ -229,7 +229,7 @@ def _oddities(rows: Sequence[Row]) -> list[str]:
     pictures = sum(row.is_picture for row in kept)
     if 0 < pictures < len(kept):
         notes.append(
-            f"Pictures ({pictures:,}) and volumes ({len(kept) - pictures:,}) side by side: one model reads one of the two."
+            f"Pictures ({pictures:,}) and volumes ({len(kept) - pictures:,}) together: one model reads one of the two."
         )
     unlabelled = sum(row.label is None for row in kept)
     if 0 < unlabelled < len(kept):

@@ -20,6 +20,7 @@ class Draft:
         group, group_from: the patient where the data name one, and how.
         reason: why the study cannot be used, if that is known already.
         origin: where it stands in the data, for messages: ``labels.csv, line 3``.
+        written: names of the study and the group that a table's columns give: a person chose them, they are no paths.
         headers: one per image where they were read on the way (a DICOM series has hundreds of them), else empty.
     """
 
@@ -34,4 +35,5 @@ class Draft:
     split: str | None = None
     reason: str | None = None
     origin: str = ""
+    written: tuple[str, ...] = ()
     headers: tuple[Header | None, ...] = ()

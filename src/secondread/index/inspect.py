@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,8 @@ from secondread.formats.header import kind_of
 from secondread.formats.read import split_source
 from secondread.index.draft import Draft
 from secondread.index.duplicates import sha256_of, thumbprint
-from secondread.index.names import is_picture, may_name_patient, stem_of
+from secondread.index.names import is_picture, squeeze, stem_of
+from secondread.index.persons import may_name_patient
 from secondread.index.table import Row
 
 Progress = Callable[[str, int, int], None]
@@ -27,12 +30,20 @@ WORKERS = 4
 """Threads: inflating, decoding and hashing leave Python's lock. More only hold more volumes in memory."""
 
 
+SEVERAL = 2
+"""A folder that holds so many known patients is called after none of them."""
+
+_NUMBERED = re.compile(r" \(\d+\)$")
+"""What ``gather`` adds to a name that two studies would share."""
+
+
 def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[Row]:
     """A row per draft, in order; one that cannot be read is excluded, with the reason."""
     rows = []
+    told = told_by(drafts)
     pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="index")
     try:
-        for done, row in enumerate(pool.map(inspect_one, drafts), 1):
+        for done, row in enumerate(pool.map(lambda draft: inspect_one(draft, told), drafts), 1):
             rows.append(row)
             if progress:
                 progress("reading scans", done, len(drafts))
@@ -42,44 +53,57 @@ def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[R
     return rows
 
 
-def inspect_one(draft: Draft) -> Row:
-    """Open the files of one study. From here on it has a name that does not tell who the patient is."""
-    return _named_discreetly(_opened(draft), below=bool(draft.origin))
+def inspect_one(draft: Draft, told: Collection[str] = ()) -> Row:
+    """Open the files of one study. From here on it has a name that does not tell who the patient is. ``told``: names
+    that are no person's, see :func:`told_by`."""
+    written = {squeeze(part) for name in draft.written for part in name.split("/")}
+    return _named_discreetly(_opened(draft), {*told, *written})
 
 
-def _named_discreetly(row: Row, *, below: bool) -> Row:
-    """The row with stand-ins for names that tell, see ``discreet``; ``images`` still say where the files lie.
-    ``below``: the study's name comes from below what was given, which a person has named by hand."""
+def told_by(drafts: Sequence[Draft]) -> frozenset[str]:
+    """Names that the data themselves show to be no person's: of labels, of sites, and of folders that hold several
+    patients who are known by something else. The same for all drafts, so that one group keeps one name."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for draft in drafts:
+        known = draft.group if draft.group_from not in ("study", "folder") else None
+        group = next((header.group for header in draft.headers if header and header.group), known)
+        if group and draft.images:
+            patients[str(split_source(draft.images[0])[0].parent)].add(group)
+    below: dict[str, set[str]] = defaultdict(set)
+    for folder, groups in patients.items():
+        for place in (folder, *map(str, Path(folder).parents)):
+            if len(below[place]) < SEVERAL:
+                below[place] |= groups
+    shared = {Path(place).name for place, groups in below.items() if len(groups) >= SEVERAL}
+    said = {name for draft in drafts for name in (draft.label, draft.site) if name}
+    return frozenset(map(squeeze, shared | said))
+
+
+def _named_discreetly(row: Row, told: Collection[str]) -> Row:
+    """The row with stand-ins for names that tell, see ``discreet``; ``images`` still say where the files lie."""
     known = any(_tells_patient(image) for image in row.images)
     study = discreet(row.study, known=known)
-    # A header that names its patient has been compared with the folders; else letters alone may be a name.
-    guess = below and row.group_from != "dicom"
-    if guess and not known:
-        study = _without_persons(study, row)
     # A group that is no identifier by itself may be the name of a folder.
-    by_path = row.group_from in ("study", "folder")
-    group = discreet(row.group, known=known and by_path)
-    if guess and by_path and not known:
-        group = _without_persons(group, row)
+    group = discreet(row.group, known=known and row.group_from in ("study", "folder"))
+    # A header that names its patient has been compared with the folders; else letters alone may be a name.
+    if row.group_from != "dicom" and not known:
+        study, group = _without_persons(study, told), _without_persons(group, told)
     if row.reason is None:
         return replace(row, study=study, group=group)
-    files = [split_source(image)[0] for image in row.images]
+    files = [split_source(image)[0] for image in (*row.images, *([row.mask] if row.mask else []))]
     reason = without_places(row.reason, files, study)
-    for name in {part for file in files for part in (file.name, stem_of(file.name))} if known else ():
-        reason = reason.replace(name, stand_in(name))
+    for name in {part for file in files for part in (file.name, stem_of(file.name))}:
+        if known or may_name_patient(stem_of(name), told):
+            reason = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in(name), reason)
     return replace(row, study=study, group=group, reason=reason)
 
 
-def _without_persons(name: str, row: Row) -> str:
-    """The name of a study or group with stand-ins for folders that may be called after a person."""
-    places = {part for image in row.images for part in _folders(split_source(image)[0])}
-    told = (row.label, row.site)
+def _without_persons(name: str, told: Collection[str]) -> str:
+    """The name of a study or group with stand-ins for the parts that may be a person's."""
     parts = name.split("/")
-    return "/".join(stand_in(p) if p in places and may_name_patient(p, told) else p for p in parts)
-
-
-def _folders(path: Path) -> tuple[str, ...]:
-    return path.parts if path.is_dir() else path.parent.parts
+    return "/".join(
+        stand_in(part) if may_name_patient(stem_of(_NUMBERED.sub("", part)), told) else part for part in parts
+    )
 
 
 def _tells_patient(image: Path) -> bool:

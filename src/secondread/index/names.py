@@ -35,16 +35,6 @@ SPLIT_NAMES = {
 }
 """Usual spellings of the three splits, as :func:`squeeze` leaves them; ``_set`` and ``_data`` may follow."""
 
-PLAIN_WORDS = frozenset({
-    "anat", "axial", "baseline", "brain", "brains", "case", "cases", "cor", "coronal", "data", "dataset", "dcm",
-    "derivatives", "dicom", "followup", "group", "head", "heads", "image", "images", "img", "imgs", "jpeg", "jpg",
-    "left", "mr", "mri", "mris", "native", "nifti", "nii", "patient", "patients", "picture", "pictures", "png",
-    "post", "pre", "raw", "right", "sag", "sagittal", "scan", "scans", "series", "session", "site", "slice", "slices",
-    "studies", "study", "subject", "subjects", "tra", "transversal", "transverse", "tumor", "tumors", "tumour",
-    "tumours", "visit", "volume", "volumes",
-})  # fmt: skip
-"""Words of the trade that folders are named with; no patient is called so."""
-
 _MASK_WORD = re.compile(r"^(seg|mask|label)|(seg|mask|label|labels)$")
 _TREATED_WORD = re.compile(r"(masked|labell?ed|segmented)$")  # a scan that something was done to
 _ASIDE_WORD = re.compile(r"^(brain|head|skull|bet)s?(mask|seg)?$")
@@ -97,19 +87,6 @@ def split_of(text: str) -> str | None:
     return SPLIT_NAMES.get(re.sub(r"(set|data)$", "", squeeze(text))) or SPLIT_NAMES.get(squeeze(text))
 
 
-def may_name_patient(folder: str, known: Iterable[str | None]) -> bool:
-    """Whether a folder's name may be a person's: letters alone, and neither one of the names ``known`` (its label, its
-    site), nor a split's, a normal class's, or made of words of the trade."""
-    if any(sign.isdigit() for sign in folder) or not squeeze(folder):
-        return False
-    if squeeze(folder) in {squeeze(name) for name in known if name} or is_normal(folder) or split_of(folder):
-        return False
-    return not all(
-        word.lower() in PLAIN_WORDS or _CONTRAST_WORD.match(word) or _is_mask_word(word.lower())
-        for word in words(folder)
-    )
-
-
 def words(stem: str) -> list[str]:
     """The parts of a file name between dashes, dots, underscores and spaces."""
     return [word for word in re.split(r"[-_.\s()]+", stem) if word]
@@ -119,18 +96,24 @@ def role_of(stem: str) -> Role:
     """What a file is by its name: ``mask`` (``*seg*``, ``*mask*``, ``*label*`` as a word's start or end), ``aside``
     (a brain or skull mask, which marks no lesion), else ``scan``."""
     lowered = [word.lower().rstrip("0123456789") for word in words(stem)]
-    if not any(_is_mask_word(word) for word in lowered):
+    if not any(is_mask_word(word) for word in lowered):
         return "scan"
     return "aside" if any(_ASIDE_WORD.match(word) for word in lowered) else "mask"
 
 
 def base_of(stem: str) -> str:
     """The name without the words that tell contrast or mask: what the files of one study share."""
-    kept = [word for word in words(stem) if not _CONTRAST_WORD.match(word) and not _is_mask_word(word.lower())]
+    kept = [word for word in words(stem) if not is_contrast_word(word) and not is_mask_word(word.lower())]
     return "_".join(kept)
 
 
-def _is_mask_word(word: str) -> bool:
+def is_contrast_word(word: str) -> bool:
+    """``T1``, ``flair``: a word that names a contrast."""
+    return bool(_CONTRAST_WORD.match(word))
+
+
+def is_mask_word(word: str) -> bool:
+    """A word, in lower case, that begins or ends as names of masks do."""
     return bool(_MASK_WORD.search(word)) and not _TREATED_WORD.search(word)
 
 

@@ -121,9 +121,10 @@ def _draft(sheet: Sheet, line: Line) -> Draft:
     if source is None:
         reason = "the line names no image"
     elif not split_source(source)[0].exists():
-        reason = f"the image {image} does not exist"
+        reason = f"the image {source.name} does not exist"
     elif mask_path is not None and not mask_path.exists():
-        reason = f"the mask {mask} does not exist"
+        reason = f"the mask {mask_path.name} does not exist"
+    written = tuple(cell for cell in (line.get("study"), group) if cell is not None)
     name = f"line {line.number}" if image is None else stem_of(Path(image).as_posix().removeprefix("./"))
     study = line.get("study")
     if study is not None and source is not None and is_picture(source):
@@ -142,6 +143,7 @@ def _draft(sheet: Sheet, line: Line) -> Draft:
         split=split_cell(sheet, line),
         reason=reason,
         origin=sheet.at(line),
+        written=written,
     )
 
 
@@ -201,4 +203,5 @@ def _merge(sheet: Sheet, name: str, parts: Sequence[Draft]) -> Draft:
         split=text("split"),
         reason="; ".join(reasons) or None,
         origin=parts[0].origin,
+        written=tuple(dict.fromkeys(name for part in parts for name in part.written)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from secondread.discreet import HIDDEN
 from secondread.index.table import SPLITS, Index, Row
 
 MAX_LINES = 12
@@ -103,6 +104,8 @@ def _excluded(rows: Sequence[Row]) -> str:
         lines.append(f"  {mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}")
     if len(reasons) > MAX_LINES:
         lines.append(f"  and {len(reasons) - MAX_LINES:,} other reasons")
+    if any(HIDDEN in row.study for row in rows):
+        lines.append("  The index's column images has the files that hidden names stand for.")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """A model and a study to findings."""
 
-from secondread.infer.batch import Outcome, Scan, read_all
+from secondread.infer.batch import Outcome, Scan, read_all, unread_words
 from secondread.infer.familiarity import Familiarity, Strangeness, Table, View
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.predict import predict
@@ -45,5 +45,6 @@ __all__ = [
     "reading_picture",
     "save_model",
     "save_picture",
+    "unread_words",
     "voxel_probability",
 ]

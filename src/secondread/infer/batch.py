@@ -109,6 +109,17 @@ def _unread(scan: Scan, reason: str) -> dict[str, str]:
     return {"study": scan.study, "error": without_places(reason, scan.images, scan.study)}
 
 
+def unread_words(outcome: Outcome, out: Path) -> list[str]:
+    """What to tell the person of scans that could not be read; and the key, where names are hidden."""
+    said = []
+    for error in outcome.errors:
+        name, why = error["study"], error["error"]
+        said.append(f"not read: {why if name in why else f'{name}: {why}'}")
+    if any(HIDDEN in line for line in said):
+        said.append(f"{out / KEY_NAME} says which file a hidden name stands for")
+    return said
+
+
 def _save_key(scans: Sequence[Scan], out: Path) -> None:
     """Where names were hidden because they tell who the patient is: which file each stands for. It stays with the
     scans."""

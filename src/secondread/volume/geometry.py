@@ -53,9 +53,10 @@ class Geometry:
             raise GeometryError(f"the affine's last row is {affine[3].tolist()}, not 0 0 0 1")
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
-            raise GeometryError(f"voxel spacing {spacing.tolist()} mm is outside {MIN_SPACING_MM} to {MAX_SPACING_MM}")
+            told = ", ".join(f"{mm:.3g}" for mm in spacing)  # three digits tell the fault, and no number of a patient
+            raise GeometryError(f"voxel spacing {told} mm is outside {MIN_SPACING_MM} to {MAX_SPACING_MM}")
         if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
-            raise GeometryError(f"the affine is singular: two axes point the same way ({affine.tolist()})")
+            raise GeometryError("the affine is singular: two axes point the same way")
         affine.flags.writeable = False
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", affine)
