@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from secondread.discreet import HIDDEN, discreet, identifying, veiled, without_places
+from secondread.formats.header import READABLE
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,7 @@ def test_the_files_of_a_hidden_study_are_hidden_too() -> None:
     assert text == f"{hidden}/IM0001.dcm ends within its header"
     plain = "/data/case1/IM0001.dcm ends within its header"
     assert without_places(plain, ["/data/case1"], "case1") == plain
+
+
+def test_what_the_program_says_of_itself_tells_nobody() -> None:
+    assert veiled(f"no scan in folder: {READABLE} are read") == f"no scan in folder: {READABLE} are read"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -163,15 +164,17 @@ def test_evaluate_on_other_data(picture_run: Path, tmp_path: Path, secondread: S
 
 
 def test_evaluate_of_two_runs_says_who_is_better(picture_run: Path, tmp_path: Path, secondread: Secondread) -> None:
-    words = ("evaluate", picture_run, picture_run, "-o", tmp_path / "e")
+    other = shutil.copytree(picture_run, tmp_path / "other")
+    words = ("evaluate", picture_run, other, "-o", tmp_path / "e")
     done = secondread(*words, "--json")
     answer = only_json(done.out)
     assert answer["metrics"]["accuracy"]["ahead"] is None
     assert Path(answer["report"]).read_text().startswith("<!")
     assert "cannot be told apart" in done.err
-    assert "not 3" in secondread(*words, picture_run, code=2).err
+    assert "not 3" in secondread(*words, tmp_path, code=2).err
+    assert "not with itself" in secondread("evaluate", picture_run, picture_run, code=2).err
     assert "no run" in secondread("evaluate", picture_run, tmp_path / "absent", code=2).err
-    assert unfinished(tmp_path) == []
+    assert unfinished(tmp_path / "e") == []
 
 
 def test_compare_puts_plans_side_by_side_and_goes_on(shapes: Path, tmp_path: Path, secondread: Secondread) -> None:

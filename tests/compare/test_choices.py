@@ -24,6 +24,7 @@ def test_lists_with_commas_make_a_grid() -> None:
     assert choices.words(5) == (
         "16 runs: 2 optimizers x 2 losses x 2 learning rates x 2 seeds; at 5 minutes each, 80 minutes in all"
     )
+    assert choices.words("2.5").endswith("at 2.5 minutes each, 40 minutes in all"), "the environment gives text"
 
 
 def test_a_yaml_file_may_hold_lists_and_numbers() -> None:

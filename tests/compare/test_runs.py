@@ -101,3 +101,26 @@ def test_a_network_that_these_data_cannot_have(comparison: Comparison, trainer: 
         comparison({"network": "segresnet,resnet18"})
     assert trainer.trained == [], "said before the first run, not after it"
     assert not comparison.out.exists()
+
+
+def test_networks_begin_alike_and_the_comparison_goes_on(comparison: Comparison, trainer: Trainer) -> None:
+    """Grey pictures at 160: the starter's weights fit segresnet, and unet has none to begin with."""
+    both = {"network": "segresnet,unet", "size": 160}
+    found = comparison(both)
+    starts = {json.loads(plan.read_text())["start"] for plan in comparison.out.glob("*/plan.json")}
+    assert starts == {"cold"}
+    assert "all begin with random weights" in comparison.said[0]
+    assert {run["plan"]["start"] for run in found["runs"].values()} == {"cold"}
+    trainer.trained.clear()
+    comparison(both)
+    assert trainer.trained == []
+    with pytest.raises(UsageError, match="does not fit"):
+        comparison({**both, "start": "starter"})
+
+
+def test_one_network_begins_with_the_starter_as_a_training_does(comparison: Comparison, trainer: Trainer) -> None:
+    comparison({"optimizer": "adam,sgd", "size": 160})
+    assert {json.loads(plan.read_text())["start"] for plan in comparison.out.glob("*/plan.json")} == {"starter"}
+    trainer.trained.clear()
+    comparison({"optimizer": "adam,sgd", "size": 160}, seeds=2)
+    assert len(trainer.trained) == 2

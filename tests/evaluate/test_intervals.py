@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secondread.evaluate import intervals
-from secondread.evaluate.intervals import LOG, Figure, Statistic, apart, bootstrap, newcombe, wilson
+from secondread.evaluate.intervals import LOG, TO_TWO, Figure, Statistic, apart, bootstrap, newcombe, wilson
 from secondread.evaluate.metrics import auc, mean
 
 
@@ -151,6 +151,9 @@ def test_no_bound_is_crossed() -> None:
     far = bootstrap(mean_of(100 * values + 1), [str(n) for n in range(31)], scale=LOG)
     assert far is not None
     assert 0 < far.low < far.value < far.high
+    brier = bootstrap(mean_of(2 * values - 0.1 * np.arange(31) / 31), [str(n) for n in range(31)], scale=TO_TWO)
+    assert brier is not None
+    assert 0 < brier.low < brier.value < brier.high < 2
 
 
 def test_draws_in_parts_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:

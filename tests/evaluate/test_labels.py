@@ -90,6 +90,10 @@ def test_too_little_to_say() -> None:
     assert "two classes" in (find_label_errors([]).blocked or "")
     few = [row for row in patients(20, 2, signal=60.0) if row.label == "glioma" or int(row.group[1:]) < FEWEST - 1]
     assert "two classes" in (find_label_errors(few).blocked or "")
+    twin = patients(20, 2, signal=60.0)
+    one = next(row for row in twin if row.label == "glioma")
+    many = [row for row in twin if row.label != "glioma"] + [moved(one, study=f"copy{n}") for n in range(FEWEST)]
+    assert "two classes" in (find_label_errors(many).blocked or ""), "copies of one file are one study"
     clean = find_label_errors(patients(40, 6, signal=90.0))
     assert clean.suspects == ()
     assert clean.sentence.startswith("0 of 240 labels are likely wrong and 0 more doubtful")

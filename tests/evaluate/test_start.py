@@ -50,3 +50,17 @@ def test_a_run_of_another_plan_is_no_twin(pair: tuple[Path, Path]) -> None:
     assert "What that gained is not known" in said(warm, 1.0)
     (frost / "plan.json").write_text("[1]")
     assert "What that gained is not known" in said(warm, 1.0)
+
+
+def test_a_folder_that_may_not_be_entered_is_no_twin(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    warm, frost = pair
+    begin(warm, "starter")
+    own = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if frost in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return own(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert "What that gained is not known" in said(warm, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 import secondread.formats
 from secondread.errors import FormatError, SeriesError, TruncatedFile, UnsupportedFormat
 from secondread.formats import find_scans, probe, read_picture, read_study
+from secondread.formats.header import CONTACT_SHEET
 from tests.formats.scans import noise, save_nifti, write_enhanced, write_series
 
 VOXELS = noise((10, 9, 6), np.uint16)
@@ -31,6 +33,9 @@ def test_every_form_is_found_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"" if name == "empty" else b"text" * 50)
     (tmp_path / "old.mgz").write_bytes(b"x")
     (tmp_path / "gone.nii").symlink_to(tmp_path / "nowhere.nii")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe")
+    Image.fromarray(noise((9, 9), np.uint8)).save(tmp_path / CONTACT_SHEET)
     write_series(tmp_path / "dicom", VOXELS, suffix="")
     write_series(tmp_path / "mixed", VOXELS, series="1.2.3")[2].unlink()
     write_series(tmp_path / "mixed", VOXELS, series="1.2.4", suffix=".ima")
@@ -48,6 +53,7 @@ def test_every_form_is_found_and_nothing_else(tmp_path: Path) -> None:
         "mixed#series=1.2.4": None,
         "mixed/e.dcm": None,
         "old.mgz": "UnsupportedFormat",
+        "pipe.png": "FormatError",
     }
     for source, error in found.items():
         if error is None:

@@ -114,3 +114,14 @@ def test_tables_that_are_none(folder: Path, text: str, said: str) -> None:
 def test_another_encoding_is_refused(folder: Path) -> None:
     with pytest.raises(LabelError, match="not UTF-8"):
         _read(folder, "image,label\n0.png,näevus\n", "latin-1")
+
+
+def test_what_lies_above_all_images_outside_is_in_no_name(folder: Path, tmp_path: Path) -> None:
+    table = folder / "tables" / "data.csv"
+    table.parent.mkdir()
+    picture(folder / "tables" / "near.png", 7)
+    table.write_text(f"image\n{folder}/0.png\n../1.png\n../tables/../2.png\nnear.png\n")
+    assert [draft.study for draft in read_images(table)] == ["0", "1", "2", "near"]
+    picture(folder / "more" / "0.png", 8)
+    table.write_text(f"image\n{folder}/0.png\n{folder}/more/0.png\n")
+    assert [draft.study for draft in read_images(table)] == ["0", "more/0"]

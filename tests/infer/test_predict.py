@@ -31,6 +31,17 @@ def volume_spec(**changes: object) -> ModelSpec:
     return base.model_copy(update=changes)
 
 
+def picture_spec() -> ModelSpec:
+    return ModelSpec(
+        name="p",
+        version="0",
+        task=Task(("cat", "dog"), None, located=False),
+        network=NetworkSpec("segresnet", 2, 3, 2, width=8, decoder=False),
+        recipe=Recipe(("red", "green", "blue"), size=(64, 64)),
+        patch=(64, 64),
+    )
+
+
 def network_of(spec: ModelSpec) -> SecondReader:
     torch.manual_seed(0)
     return build(spec.network).eval()
@@ -154,6 +165,20 @@ def test_a_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("changed", [{"width": 16}, {"width": 800_000}, {"channels": 10**6}, {"name": "nope"}])
+def test_a_description_that_its_weights_do_not_fit_is_bad_data(tmp_path: Path, changed: dict[str, object]) -> None:
+    spec = volume_spec()
+    save_model(tmp_path, spec, network_of(spec).state_dict(), "# card\n")
+    told = spec.model_dump(mode="json")
+    told["network"] |= changed
+    (tmp_path / "model.json").write_text(json.dumps(told))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["model.json"] = hashlib.sha256((tmp_path / "model.json").read_bytes()).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"not the weights|does not fit"):
+        load_model(tmp_path)
+
+
 def test_no_model_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no model"):
         load_model(tmp_path)
@@ -165,14 +190,7 @@ def test_thresholds_in_the_wrong_order_are_refused() -> None:
 
 
 def test_the_picture_path_gives_pixels() -> None:
-    spec = ModelSpec(
-        name="p",
-        version="0",
-        task=Task(("cat", "dog"), None, located=False),
-        network=NetworkSpec("segresnet", 2, 3, 2, width=8, decoder=False),
-        recipe=Recipe(("red", "green", "blue"), size=(64, 64)),
-        patch=(64, 64),
-    )
+    spec = picture_spec()
     pixels = np.random.default_rng(0).integers(0, 255, (50, 90, 3)).astype(np.uint8)
     reading = Reader(spec, network_of(spec), "0" * 64).read(Study("cat1", picture=Picture(pixels)))
     assert reading.present is None

@@ -230,6 +230,8 @@ def test_a_plan_comes_back_as_it_was_saved(pictures: Index, tmp_path: Path) -> N
         ({"size": 8}, "below 32"),
         ({"colour": "blue"}, "no colour"),
         ({"batch": "many"}, "batch"),
+        ({"batch": 1.5}, "batch must be a whole number"),
+        ({"start": "warm"}, "start is cold or starter"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(pictures: Index, overrides: dict[str, object], match: str) -> None:

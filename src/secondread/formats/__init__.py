@@ -8,13 +8,12 @@ The libraries behind each format are imported when the first file of that kind i
 
 from secondread.formats.contrast import contrast_of
 from secondread.formats.find import find_scans
-from secondread.formats.header import CONTACT_SHEET, MAX_PIXELS, MAX_VOXELS, MIN_PICTURE_SIDE, Found, Header, Kind
+from secondread.formats.header import MAX_PIXELS, MAX_VOXELS, MIN_PICTURE_SIDE, Found, Header, Kind
 from secondread.formats.masks import read_mask
 from secondread.formats.read import probe, read_picture, read_study, read_volume
 from secondread.formats.write import write_mask, write_picture_mask, write_volume
 
 __all__ = [
-    "CONTACT_SHEET",
     "MAX_PIXELS",
     "MAX_VOXELS",
     "MIN_PICTURE_SIDE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,8 @@ def read_images(path: Path) -> list[Draft]:
     check_columns(sheet, IMAGE_COLUMNS, ("image",))
     if not sheet.lines:
         raise LabelError(f"{path} has a header and no line below it")
-    drafts = [_draft(sheet, line) for line in sheet.lines]
+    above = _above_all(sheet)
+    drafts = [_draft(sheet, line, above) for line in sheet.lines]
     missing = [draft for draft in drafts if draft.reason]
     if len(missing) == len(drafts):
         raise LabelError(
@@ -113,7 +115,28 @@ def read_images(path: Path) -> list[Draft]:
     return _merge_contrasts(sheet, drafts)
 
 
-def _draft(sheet: Sheet, line: Line) -> Draft:
+def _above_all(sheet: Sheet) -> Path | None:
+    """The deepest folder that holds every image outside the CSV's own: what lies above it tells no study from another,
+    and may tell whose computer it is."""
+    images = [image for line in sheet.lines if (image := line.get("image")) is not None and _outside(image)]
+    return Path(os.path.commonpath([_place(sheet, image).parent for image in images])) if images else None
+
+
+def _outside(image: str) -> bool:
+    return Path(image).is_absolute() or Path(image).parts[0] == os.pardir
+
+
+def _place(sheet: Sheet, image: str) -> Path:
+    return Path(os.path.normpath((sheet.path.parent / image).absolute()))  # links stay what they are
+
+
+def _name(sheet: Sheet, image: str, above: Path | None) -> str:
+    """A study's name: its image's path below the CSV's folder, or below ``above`` where it lies outside."""
+    below = _place(sheet, image).relative_to(above) if above and _outside(image) else Path(image)
+    return stem_of(below.as_posix().removeprefix("./"))
+
+
+def _draft(sheet: Sheet, line: Line, above: Path | None) -> Draft:
     image, mask, group = line.get("image"), line.get("mask"), line.get("group")
     source = None if image is None else sheet.path.parent / image
     mask_path = None if mask is None else sheet.path.parent / mask
@@ -125,7 +148,7 @@ def _draft(sheet: Sheet, line: Line) -> Draft:
     elif mask_path is not None and not mask_path.exists():
         reason = f"the mask {mask_path.name} does not exist"
     written = tuple(cell for cell in (line.get("study"), group) if cell is not None)
-    name = f"line {line.number}" if image is None else stem_of(Path(image).as_posix().removeprefix("./"))
+    name = f"line {line.number}" if image is None else _name(sheet, image, above)
     study = line.get("study")
     if study is not None and source is not None and is_picture(source):
         # A picture is a study by itself; what its lines share is then the patient or the visit.

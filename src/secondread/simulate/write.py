@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from secondread.errors import UsageError, writing
 from secondread.files import PARTIAL, write_whole
-from secondread.formats import CONTACT_SHEET, write_mask, write_volume
+from secondread.formats import write_mask, write_volume
+from secondread.formats.header import CONTACT_SHEET
 from secondread.simulate.anatomy import atlas, places
 from secondread.simulate.draw import draw_scene
 from secondread.simulate.render import render

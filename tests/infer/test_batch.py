@@ -1,0 +1,41 @@
+"""Many studies to a folder: one that cannot be read costs no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from secondread.index import studies_in
+from secondread.infer import Reader, Reading, read_all, unread_words
+from secondread.volume import Study
+from tests.index.makers import picture
+from tests.infer.test_predict import network_of, picture_spec
+
+
+class Faulty(Reader):
+    """Fails in a way that nobody foresaw on a picture wider than high."""
+
+    def read(self, study: Study) -> Reading:
+        if study.picture is not None and study.picture.pixels.shape[1] > study.picture.pixels.shape[0]:
+            raise ValueError("nobody foresaw this")
+        return super().read(study)
+
+
+def test_a_fault_and_a_strange_name_cost_no_other_study(tmp_path: Path) -> None:
+    spec = picture_spec()
+    for name, size in (("1", (40, 40)), ("2", (40, 60)), ("3\n4", (40, 40)), ("5", (60, 40))):
+        picture(tmp_path / "in" / f"{name}.png", len(name), size, colour=True)
+    reader = Faulty(spec, network_of(spec), "0" * 64)
+    outcome = read_all(reader, studies_in([tmp_path / "in"]), tmp_path / "out")
+    assert len(outcome.findings) == 3
+    (error,) = outcome.errors
+    assert error["study"] == "2"
+    assert "a fault in secondread" in error["error"]
+    assert "ValueError: nobody foresaw this" in error["error"]
+    assert json.loads((tmp_path / "out" / "errors.json").read_text()) == outcome.errors
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 3, "and nothing of the one that failed"
+    (line,) = unread_words(outcome, tmp_path / "out")
+    assert line.startswith("not read: 2: ")
+    assert np.isfinite([c["probability"] for f in outcome.findings for c in f["categories"]]).all()
