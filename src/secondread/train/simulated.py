@@ -26,7 +26,9 @@ SLICE_MM = 1.4
 
 EASIEST = 0.15
 CLIMB = 0.6
-"""Difficulty at the beginning, and the share of the epochs after which all is drawn that there is."""
+"""Difficulty at the beginning, and the share of the epochs after which all is drawn that there is. What is easy (large
+lesions, plainly seen, in clean scans) is drawn to the end: a network that goes on with what is hard alone takes half a
+hemisphere of oedema for a healthy one."""
 
 SIDES = ((0.4, 0.6), (0.7, 0.8), (1.0, 1.0))
 """Until which share of the epochs pictures have which share of their side."""
@@ -85,7 +87,7 @@ class Simulated:
         """The batches of one epoch; on a CPU rendered ahead by a process of their own, for a thread would only take
         turns with the one that learns."""
         climbed = min(1.0, epoch / max(1.0, CLIMB * self.epochs))
-        difficulty = EASIEST + (1 - EASIEST) * climbed
+        difficulty = (EASIEST, EASIEST + (1 - EASIEST) * climbed)
         share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
         side = round(self.pictures.side * share)
         numbers = range(epoch * steps, (epoch + 1) * steps)
@@ -108,23 +110,28 @@ class Simulated:
             raise UsageError("the simulator has no cases to give whole")
         if not self._held:
             side, size = self.pictures.side, self.pictures.batch
-            batches = (self._batch(_VALIDATION + step, side, 1.0) for step in range(-(-self.held // size)))
+            batches = (self._batch(_VALIDATION + step, side, (1.0, 1.0)) for step in range(-(-self.held // size)))
             self._held = [one_of(batch, b) for batch in batches for b in range(size)]
         yield from self._held
 
-    def _batch(self, number: int, side: int, difficulty: float) -> Batch:
+    def _batch(self, number: int, side: int, difficulty: tuple[float, float]) -> Batch:
         return simulated_batch(self.pictures, number, side, difficulty, self.device)
 
 
-def simulated_batch(pictures: Pictures, number: int, side: int, difficulty: float, device: str = "cpu") -> Batch:
+def simulated_batch(
+    pictures: Pictures, number: int, side: int, difficulty: tuple[float, float], device: str = "cpu"
+) -> Batch:
     """Batch ``number`` in pictures of ``side``: half as a person saves them, half as slices of a volume; each half has
-    one contrast."""
+    one contrast and one difficulty, between the two given."""
     rng = np.random.default_rng([pictures.seed, number])
+    hard = np.random.default_rng([pictures.seed, number, 1]).uniform(*difficulty, 2)
     halves = []
     for half, settings in enumerate((_FILLED, _SLICES)):
         contrast = str(rng.choice(list(CONTRASTS), p=list(CONTRASTS.values())))
         spacing = settings.spacing * pictures.side / side
-        chosen = replace(settings, contrasts=(contrast,), shape=(side, side), spacing=spacing, difficulty=difficulty)
+        chosen = replace(
+            settings, contrasts=(contrast,), shape=(side, side), spacing=spacing, difficulty=float(hard[half])
+        )
         n = (pictures.batch + 1 - half) // 2
         halves.append(render_batch(draw_batch(chosen, n, int(rng.integers(2**62))), device))
     labels = torch.cat([half.labels for half in halves]).cpu()
