@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.evaluate.audit import class_of
+from secondread.index.split import units
 
 if TYPE_CHECKING:
     from secondread.index import Row
@@ -43,20 +44,6 @@ def features(rows: Sequence[Row]) -> NDArray[np.uint8]:
 def classes(rows: Sequence[Row]) -> NDArray[np.str_]:
     """The class (n) of each row."""
     return np.array([class_of(row) for row in rows], dtype=np.str_)
-
-
-def units(rows: Sequence[Row]) -> NDArray[np.int32]:
-    """The unit (n) of each row: what is tied by a common patient or by being a near-duplicate."""
-    from secondread.index.duplicates import components
-
-    pairs = []
-    for column in ("group", "cluster"):
-        first: dict[object, int] = {}
-        for at, row in enumerate(rows):
-            key = getattr(row, column)
-            if key != -1:
-                pairs.append((first.setdefault(key, at), at))
-    return components(len(rows), np.array(pairs, np.int64).reshape(-1, 2))
 
 
 def sampled(rows: Sequence[Row], seed: int) -> list[Row]:

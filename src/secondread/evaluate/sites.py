@@ -17,6 +17,7 @@ import numpy as np
 
 from secondread.evaluate import metrics, quick
 from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap, wilson
+from secondread.index.split import units
 
 if TYPE_CHECKING:
     from secondread.index import Row
@@ -65,7 +66,7 @@ def leave_one_site_out(rows: Sequence[Row], *, seed: int = 0) -> Sites:
     sites = sorted({row.site or "" for row in known}, key=lambda s: (-sum(r.site == s for r in known), s))[:MAX_SITES]
     if len(sites) < 2:
         return Sites(blocked="fewer than two sites are known" if sites else "no site is known")
-    table, labels, unit = quick.features(known), quick.classes(known), quick.units(known)
+    table, labels, unit = quick.features(known), quick.classes(known), units(known)
     place = np.array([row.site for row in known], dtype=np.str_)
     fold = np.random.default_rng(seed).permutation(int(unit.max()) + 1) % quick.FOLDS
     inside, outside = np.full(len(known), np.nan), np.full(len(known), np.nan)

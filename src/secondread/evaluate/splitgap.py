@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from secondread.evaluate import metrics, quick
 from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap, wilson
+from secondread.index.split import units
 
 if TYPE_CHECKING:
     from secondread.evaluate.judged import Judged
@@ -116,7 +117,7 @@ def split_gap(index: Index, judged: Sequence[Judged] = (), *, seed: int = 0) -> 
         return SplitGap(model_tied=tied, model_free=free, blocked="no study with a class has a thumbprint in the index")
     if len({row.label if row.label is not None else str(row.normal) for row in rows}) < 2:
         return SplitGap(model_tied=tied, model_free=free, blocked="there are no two classes to name")
-    unit = quick.units(rows)
+    unit = units(rows)
     test = _test_side(rows, sides, seed)
     shared = np.isin(unit[test], unit[~test])
     if not test.any() or test.all() or shared.mean() < MIN_TIED:
@@ -152,7 +153,7 @@ def _given(index: Index) -> dict[str, str] | None:
 
 
 def _divides(rows: Sequence[Row], sides: dict[str, str]) -> bool:
-    unit = quick.units(rows)
+    unit = units(rows)
     test = np.array([sides.get(row.study) == "test" for row in rows], bool)
     train = np.array([sides.get(row.study) == "train" for row in rows], bool)
     return bool(np.isin(unit[test], unit[train]).any())
@@ -187,7 +188,7 @@ def _answers(
 
 def _model(rows: Sequence[Row], judged: Sequence[Judged]) -> tuple[Figure | None, Figure | None]:
     """The model's accuracy on studies tied to its training side, and on the others."""
-    unit = dict(zip((row.study for row in rows), quick.units(rows).tolist(), strict=True))
+    unit = dict(zip((row.study for row in rows), units(rows).tolist(), strict=True))
     seen = {unit[row.study] for row in rows if row.split in ("train", "validation")}
     known = [j for j in judged if j.right is not None and j.study in unit]
     found = []

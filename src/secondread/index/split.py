@@ -103,7 +103,7 @@ def freeze(
     included = [n for n, row in enumerate(rows) if not row.excluded]
     kept = [rows[n] for n in included]
     leaks = find_leaks(kept)
-    unit = _units(kept)
+    unit = units(kept)
     labels = sorted({row.label or "" for row in kept})
     given = np.array([SPLITS.index(row.split) if row.split else FREE for row in kept], np.int64)
     present = np.bincount(given[given >= 0], minlength=len(SPLITS))
@@ -168,7 +168,7 @@ def find_leaks(rows: Sequence[Row]) -> list[Leak]:
     groups, clusters = [row.group for row in rows], [row.cluster for row in rows]
     leaks = [*_divisions(rows, groups, SAME_PATIENT), *_divisions(rows, clusters, SAME_PICTURE)]
     told = {study for leak in leaks for study in (leak.study, leak.other)}
-    unit = _units(rows)
+    unit = units(rows)
     covered = {member for row, member in zip(rows, unit.tolist(), strict=True) if row.study in told}
     # Two sides may also meet through a study that has none: a copy of one, of the patient of the other.
     tied = [-1 if member in covered else member for member in unit.tolist()]
@@ -193,8 +193,8 @@ def _divisions(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Le
 _DIVIDED = -2
 
 
-def _units(rows: Sequence[Row]) -> NDArray[np.int32]:
-    """The unit of every row: connected by group or by cluster."""
+def units(rows: Sequence[Row]) -> NDArray[np.int32]:
+    """The unit (n) of each row: what is tied by a common group or a common cluster, and so moves as one."""
     pairs = []
     for column in ("group", "cluster"):
         first: dict[object, int] = {}
