@@ -187,6 +187,16 @@ def clutter(canvas: Image.Image, rng: Generator, largest: float) -> None:
     ImageDraw.Draw(canvas).polygon([tuple(p) for p in points], fill=(red, green, blue))
 
 
+def mottled(pixels: NDArray[np.float64], rng: Generator) -> NDArray[np.float64]:
+    """Blotches of light and shade over all of a picture (height, width, 3), as coats and lawns have them: without them
+    two drawings may be so much alike that they count as one picture twice."""
+    height, width, _ = pixels.shape
+    cells = rng.integers(7, 15, 2)
+    coarse = Image.fromarray(rng.normal(0, 1, cells).astype(np.float32))
+    fine = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    return pixels * np.exp(rng.uniform(0.12, 0.25) * fine)[..., None]
+
+
 def draw(kind: str, rng: Generator) -> Image.Image:
     """One RGB picture of ``kind``, 96 to 160 pixels wide and high."""
     width, height = (int(n) for n in rng.integers(96, 161, 2))
@@ -198,7 +208,7 @@ def draw(kind: str, rng: Generator) -> Image.Image:
     if rng.random() < 0.2:
         clutter(canvas, rng, 0.12)
     small = np.asarray(canvas.resize((width, height), Image.Resampling.LANCZOS), np.float64)
-    noisy = small * rng.uniform(0.75, 1.15) + rng.normal(0, rng.uniform(2, 10), small.shape)
+    noisy = mottled(small, rng) * rng.uniform(0.75, 1.15) + rng.normal(0, rng.uniform(2, 10), small.shape)
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
