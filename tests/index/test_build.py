@@ -75,7 +75,7 @@ def test_volumes_mixed_with_pictures_and_an_index(tmp_path: Path) -> None:
     assert both.table.height == 6 + 8
     frozen = {row.study: row.split for row in index.rows()}
     assert {row.study: row.split for row in both.rows() if row.study in frozen} == frozen
-    assert any("pictures and" in note for note in both.notes)
+    assert any("and volumes (" in note for note in both.notes)
     assert any("BraTS names" in note for note in index.notes)
 
 
