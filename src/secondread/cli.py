@@ -258,7 +258,7 @@ def evaluate(
             table = index_of(data, labels, normal, None, progress) if data else None
             report = judge(run, out, index=table, reader=reader, about=about, progress=progress)
         metrics = json.loads((out / "metrics.json").read_text())
-        wide = max(map(len, metrics["metrics"]))
+        wide = max(map(len, metrics["metrics"]), default=0)
         for name, figure in metrics["metrics"].items():
             say(f"  {name:<{wide}} {figure_line(figure)}")
         say(f"report: {report}")
