@@ -56,7 +56,7 @@ class Curriculum:
     epochs: int = 44
     samples: int = 3200
     held: int = 320
-    heads: int = 48
+    heads: int = 240
     seed: int = 0
 
     def plan(self) -> Plan:
