@@ -119,7 +119,7 @@ def figure_line(figure: dict[str, Any]) -> str:
     if figure["low"] is None:
         return f"{figure['value']:.3f} (one group: no interval)"
     interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
-    return f"{figure['value']:.3f} ({interval}; {figure['n']} studies, {figure['groups']} groups)"
+    return f"{figure['value']:.3f} ({interval}; {figure['n']} in {figure['groups']} groups)"
 
 
 def outcome_line(run: Path) -> str:

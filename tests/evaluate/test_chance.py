@@ -46,7 +46,7 @@ def shuffled(seed: int, groups: int, per_group: int, share: float, by_group: boo
 def report(judged: list[Judged], monkeypatch: pytest.MonkeyPatch) -> Line:
     """The headline of the report."""
     monkeypatch.setattr("secondread.evaluate.intervals.DRAWS", 300)
-    found = words.headline_of(tabulate(judged, CLASSES, "normal"), True, 1)
+    found = words.headline_of(tabulate(judged, CLASSES, {"normal": 1}), True, 1)
     assert found is not None
     return found
 

@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from secondread.errors import DataError, ResourceError, UsageError
 from secondread.evaluate import evaluate
 from secondread.index import Index
+from secondread.index.split import divided, find_leaks, refusal
 
 from .fakes import CLASSES, FakeReader, moved, spec, write_pictures, write_run, write_volumes
 
@@ -143,6 +144,29 @@ def test_a_model_that_guesses_is_said_not_to_beat_the_baseline(tmp_path: Path) -
     assert "Not better than what costs nothing" in check_page(report)
 
 
+def test_one_kind_alone_is_said_to_prove_nothing_about_presence(tmp_path: Path) -> None:
+    rows = [row for row in write_pictures(tmp_path / "data", 18) if row.split != "test" or row.normal]
+    report = evaluate(write_run(tmp_path / "R", rows), tmp_path / "E", reader=FakeReader(spec(ABNORMAL, "no_tumor")))
+    content = json.loads((tmp_path / "E" / "metrics.json").read_text(encoding="utf-8"))
+    assert content["summary"][2].startswith("No abnormal study was judged")
+    # What costs nothing knows the shares of training, not those of the test: a third of these rows is normal.
+    assert content["metrics"]["baseline_presence_brier"]["value"] == pytest.approx((2 / 3) ** 2, abs=0.05)
+    assert "No abnormal study was judged" in check_page(report)
+
+
+def test_a_leak_is_counted_in_one_way_and_the_checklist_owns_to_it(tmp_path: Path) -> None:
+    """A patient whose pictures have copies, too, is one thing that is divided, not two."""
+    rows = write_pictures(tmp_path / "data", 12)
+    test, train = (next(row for row in rows if row.split == side and row.normal) for side in ("test", "train"))
+    rows = [moved(row, group=train.group, cluster=train.cluster) if row is test else row for row in rows]
+    report = evaluate(write_run(tmp_path / "R", rows), tmp_path / "E", reader=FakeReader(spec(ABNORMAL, "no_tumor")))
+    page = check_page(report)
+    assert divided(rows) == 1
+    assert "divides 1 patient or cluster" in page
+    assert "Only in who the patients are" not in page
+    assert "1 patient or cluster of near-duplicates is divided" in refusal(rows, find_leaks(rows))
+
+
 def test_volumes_with_masks_alone(tmp_path: Path) -> None:
     run = write_run(tmp_path / "R", write_volumes(tmp_path / "data", 9))
     report = evaluate(run, tmp_path / "E", reader=FakeReader(spec(("lesion",), None)))
@@ -187,7 +211,7 @@ def test_unreadable_studies_are_listed(tmp_path: Path) -> None:
     assert [u["study"] for u in content["data"]["unread"]] == [number]
     assert broken.images[0].name not in json.dumps(content)
     assert "1 more could not be read" in content["summary"][0]
-    assert "1 studies could not be read" in check_page(report)
+    assert "1 study could not be read" in check_page(report)
 
 
 def test_other_data_that_the_run_has_seen_is_stamped(tmp_path: Path) -> None:

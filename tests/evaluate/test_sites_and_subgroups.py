@@ -14,7 +14,7 @@ from secondread.evaluate.sites import leave_one_site_out
 from secondread.evaluate.subgroups import by_subgroup, properties_of, read_about
 
 from .fakes import FakeReader, moved, spec, write_pictures, write_run
-from .test_splitgap import SIDE, patients
+from .test_splitgap import SIDE, guessing, patients
 
 CLASSES = Classes(("glioma", "meningioma"), None)
 
@@ -34,6 +34,26 @@ def test_a_site_where_the_model_fails_is_called_worse_and_a_small_one_too_small(
     assert lines["tiny"].verdict == "too few patients to say"
     assert lines["bad"].figures["accuracy"].n == 25
     assert lines["bad"].figures["accuracy"].value == pytest.approx(sum(n % 10 == 0 for n in range(30, 55)) / 25)
+
+
+def test_a_part_drawn_at_random_is_seldom_called_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secondread.evaluate.intervals.DRAWS", 200)
+    generator, worse = np.random.default_rng(0), 0
+    for _ in range(60):
+        answers = [judged(f"s{n}", right=bool(generator.random() < 0.8)) for n in range(80)]
+        part = {f"s{n}": str(generator.choice(["a", "b"])) for n in range(80)}
+        worse += sum("accuracy" in line.worse for line in by_subgroup(answers, CLASSES, {"part": part}))
+    # Of 120 parts 2.5 in 100 look worse by chance.
+    assert worse <= 8
+
+
+def test_a_site_like_the_others_seldom_loses_or_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secondread.evaluate.intervals.DRAWS", 200)
+    monkeypatch.setattr("secondread.evaluate.quick.answers", guessing(0.7))
+    rows = [moved(row, site="AB"[n // 2 % 2]) for n, row in enumerate(patients(60, 1, signal=0.0))]
+    said = [line.verdict for seed in range(40) for line in leave_one_site_out(rows, seed=seed).lines]
+    assert len(said) == 80
+    assert sum(verdict != "no difference to be seen" for verdict in said) <= 9
 
 
 def test_a_property_with_one_value_is_none() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from secondread.evaluate import quick
 from secondread.evaluate.splitgap import split_gap
@@ -47,6 +49,16 @@ def by_picture(rows: list[Row], seed: int = 1) -> list[Row]:
     return [moved(row, split=str(generator.choice(["train", "test"], p=[0.75, 0.25]))) for row in rows]
 
 
+def guessing(share: float) -> Callable[..., NDArray[np.str_]]:
+    """In the place of ``quick.answers``: right as often as ``share``, whoever was seen."""
+    generator = np.random.default_rng(0)
+
+    def answers(_: object, labels: NDArray[np.str_], __: object, judge: NDArray[np.intp], ___: int) -> NDArray[np.str_]:
+        return np.where(generator.random(len(judge)) < share, labels[judge], "")
+
+    return answers
+
+
 def test_patients_known_again_are_the_whole_of_a_leaky_figure() -> None:
     """With no signal at all but the patients themselves, the leaky figure is near 1 and the honest one near a coin."""
     gap = split_gap(Index.of(by_picture(patients(40, 8, signal=0.0))))
@@ -62,6 +74,15 @@ def test_patients_known_again_are_the_whole_of_a_leaky_figure() -> None:
     (sentence,) = gap.sentences
     assert sentence.startswith("The split that came with the data claims")
     assert "patients known again" in sentence
+
+
+def test_a_reader_that_knows_nobody_again_shows_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secondread.evaluate.intervals.DRAWS", 200)
+    monkeypatch.setattr("secondread.evaluate.quick.answers", guessing(0.7))
+    index = Index.of(by_picture(patients(40, 4, signal=0.0)))
+    gaps = [split_gap(index, seed=seed).gap for seed in range(60)]
+    assert sum(gap is not None and gap.low > 0 for gap in gaps) <= 5
+    assert all(gap is not None and gap.low < gap.high for gap in gaps)
 
 
 def test_a_real_signal_survives_an_honest_split() -> None:

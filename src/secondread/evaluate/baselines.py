@@ -8,8 +8,7 @@ N is a scan's own grid, (i, j, k) or (row, column).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,10 @@ STRIPPED_SHARE = 0.1
 """A scan with more exact zeros than this has had its air (and skull) set to zero."""
 
 
-def majority(labels: Iterable[str | None]) -> str | None:
+def majority(counts: Mapping[str | None, int]) -> str | None:
     """The most frequent label, the first in the alphabet among equals; None where there is none."""
-    counts = Counter(label for label in labels if label is not None)
-    return min(counts, key=lambda label: (-counts[label], label)) if counts else None
+    named = {label: count for label, count in counts.items() if label is not None}
+    return min(named, key=lambda label: (-named[label], label)) if named else None
 
 
 def scan_for_location(study: Study) -> NDArray[np.float32]:

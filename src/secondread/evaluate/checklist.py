@@ -245,6 +245,8 @@ def _balance(result: Evaluation) -> str:
 def _differ(result: Evaluation) -> str:
     if not result.own_data:
         return "They are different data sets; compare the tables of data."
+    if result.leaks:
+        return "Less than they should: patients, or copies of pictures, are on both sides. See the warning on top."
     return "Only in who the patients are: one data set, split by patient."
 
 

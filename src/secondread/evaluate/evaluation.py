@@ -75,7 +75,14 @@ class Evaluation:
 
     @property
     def counts(self) -> words.Counts:
-        return words.Counts(len(self.judged), len({j.group for j in self.judged}), len(self.unread))
+        kinds = {j.abnormal for j in self.judged if j.abnormal is not None}
+        lacking = {True: "normal", False: "abnormal"}[kinds.pop()] if len(kinds) == 1 else None
+        return words.Counts(
+            studies=len(self.judged),
+            groups=len({j.group for j in self.judged}),
+            unread=len(self.unread),
+            absent=None if self.classes.normal is None else lacking,
+        )
 
     @property
     def headline(self) -> Line | None:

@@ -5,7 +5,7 @@ docs/figures.md defines every one of them in a line or two, with its source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from secondread.evaluate import metrics
 from secondread.evaluate.alarms import Alarm
-from secondread.evaluate.intervals import PLAIN, TO_TWO, Statistic
+from secondread.evaluate.baselines import majority
+from secondread.evaluate.intervals import LOGIT, TO_TWO, Scale, difference
 from secondread.evaluate.judged import Classes, Judged
 from secondread.evaluate.lines import Line, Measure, auc_edge, auc_of, groups_of, line, mean_of
 from secondread.evaluate.places import location_lines
@@ -33,19 +34,20 @@ UNSURE = "unsure"
 
 
 def tabulate(
-    judged: Sequence[Judged], classes: Classes, majority: str | None, alarms: Sequence[Alarm] = ()
+    judged: Sequence[Judged], classes: Classes, learned: Mapping[str | None, int], alarms: Sequence[Alarm] = ()
 ) -> list[Line]:
     """Every figure that the studies allow, in the order of the report.
 
     Args:
-        majority: the most frequent class of training, the baseline of accuracy.
+        learned: studies of each class in training, from which what costs nothing follows: always naming the most
+            frequent class, always giving the classes' shares.
         alarms: working points chosen on the validation split; without them there is no sensitivity at any.
     """
     lines = [
         *_presence_lines(judged, alarms),
-        *_class_lines(judged, classes, majority),
+        *_class_lines(judged, classes, majority(learned)),
         *location_lines(judged, classes.located),
-        *_calibration_lines(judged, classes),
+        *_calibration_lines(judged, classes, learned),
     ]
     return [line for line in lines if line is not None]
 
@@ -115,14 +117,14 @@ def _alarm_lines(
         mean_of(raised[kind].astype(float), [g for g, k in zip(groups, kind, strict=True) if k])
         for kind in (truth, ~truth)
     )
-    gain = Measure(
+    gain = difference(
         lambda w: (
             metrics.ratio((raised & truth).astype(float), truth.astype(float), w)
             - metrics.ratio((raised & ~truth).astype(float), (~truth).astype(float), w)
         ),
         groups,
-        edge=None,
-        scale=PLAIN,
+        false.figure(),
+        found.figure(),
         carriers=min(groups_of(truth, groups)),
     )
     title = f"Sensitivity at {alarm.rate} false alarm{plural} per 100 normals"
@@ -132,11 +134,11 @@ def _alarm_lines(
     ]
 
 
-def _class_lines(judged: Sequence[Judged], classes: Classes, majority: str | None) -> list[Line | None]:
+def _class_lines(judged: Sequence[Judged], classes: Classes, most: str | None) -> list[Line | None]:
     truth, predicted, groups = class_arrays(judged, classes)
     labels = np.unique(truth)
     count = len(classes.names)
-    guess = np.full_like(truth, classes.names.index(majority)) if majority in classes.names else None
+    guess = np.full_like(truth, classes.names.index(most)) if most in classes.names else None
 
     def f1(answer: NDArray[np.intp]) -> Measure:
         return Measure(lambda w: metrics.macro_f1(metrics.confusion(truth, answer, count, w), labels), groups)
@@ -150,24 +152,27 @@ def _class_lines(judged: Sequence[Judged], classes: Classes, majority: str | Non
     ]
 
 
-def _calibration_lines(judged: Sequence[Judged], classes: Classes) -> list[Line | None]:
+def _calibration_lines(
+    judged: Sequence[Judged], classes: Classes, learned: Mapping[str | None, int]
+) -> list[Line | None]:
     confidence, right = reliability_arrays(judged, classes)
     truth, _, groups = class_arrays(judged, classes)
     ece = Measure(lambda w: metrics.reliability(confidence, right, w).ece, groups, edge=None)
     known = _of_known_class(judged, classes)
     one_hot = truth[:, None] == np.arange(len(classes.names))
     given = np.array([[j.classes[name] for name in classes.names] for j in known]).reshape(one_hot.shape)
-    several = Measure(partial(metrics.mean, metrics.brier(one_hot, given)), groups, edge=None, scale=TO_TWO)
-    shares = Measure(_shares_alone(one_hot), groups, edge=None, scale=TO_TWO)
+    counts = np.array([learned.get(name, 0) for name in classes.names], float)
+    shares = counts / counts.sum() if counts.any() else None
+    constant = None if shares is None else _brier(one_hot, np.broadcast_to(shares, one_hot.shape), groups, TO_TWO)
     abnormal, presence, owners = presence_arrays(judged)
-    alone = Measure(partial(metrics.mean, metrics.brier(abnormal, presence)), owners, edge=None)
-    constant = _shares_alone(np.stack([abnormal, ~abnormal], axis=1))
-    base = Measure(lambda w: constant(w) / 2, owners, edge=None)
+    abnormals = None if shares is None or classes.normal is None else 1 - float(shares[0])
+    usual = None if abnormals is None else _brier(abnormal, np.full(len(abnormal), abnormals), owners, LOGIT)
+    alone = _brier(abnormal, presence, owners, LOGIT)
     decided = [j for j in judged if j.decision is not None]
     return [
         line("ece", "Calibration error", ece),
-        line("brier", "Brier score of the classes", several, shares, better="low"),
-        line("presence_brier", "Brier score of presence", alone, base, better="low"),
+        line("brier", "Brier score of the classes", _brier(one_hot, given, groups, TO_TWO), constant, better="low"),
+        line("presence_brier", "Brier score of presence", alone, usual, better="low"),
         line(
             "unsure_rate",
             "Answered with unsure",
@@ -176,14 +181,8 @@ def _calibration_lines(judged: Sequence[Judged], classes: Classes) -> list[Line 
     ]
 
 
-def _shares_alone(one_hot: NDArray[np.bool_]) -> Statistic:
-    """Brier score of the reader that gives each study the shares of the classes (n, classes) among these studies."""
-
-    def score(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        shares = weights @ one_hot / weights.sum(axis=1, keepdims=True)
-        return np.asarray(1 - (shares**2).sum(axis=1))
-
-    return score
+def _brier(truth: NDArray[np.bool_], given: NDArray[np.float64], groups: Sequence[str], scale: Scale) -> Measure:
+    return Measure(partial(metrics.mean, metrics.brier(truth, given)), groups, edge=None, scale=scale)
 
 
 def _noted(line: Line | None, note: str) -> Line | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ TO_TWO = Scale(
 LOG = Scale(math.log, lambda v: 1 / v, math.exp, lambda v: v > 0)
 """Distances: above 0."""
 PLAIN = Scale(lambda v: v, lambda _: 1.0, lambda v: v, lambda _: True)
-"""Differences."""
+"""Differences: see :func:`difference`."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,36 @@ def bootstrap(
     if skipped:
         notes.append(f"{skipped} of {draws} draws held one class only and were left out")
     return Figure(value, low, high, count, many, skipped, "; ".join(notes) or None)
+
+
+def difference(
+    statistic: Statistic,
+    groups: Sequence[str],
+    first: Figure | None,
+    second: Figure | None,
+    *,
+    carriers: int | None = None,
+    most: float = 1.0,
+) -> Figure | None:
+    """``second`` minus ``first`` with its interval, both drawn together over the same groups.
+
+    Args:
+        statistic: of the difference; on no scale but its own, for it has no bound at 0.
+        first, second: the two by themselves: where all draws agree on the difference, its interval comes from theirs
+            (:func:`apart`).
+        carriers: as in :func:`bootstrap`.
+        most: neither end of the interval lies further from 0.
+
+    Returns:
+        None where one of the two, or the difference, is not allowed.
+    """
+    if first is None or second is None:
+        return None
+    found = bootstrap(statistic, groups, scale=PLAIN, carriers=carriers)
+    if found is None or math.isnan(found.low):
+        return found
+    low, high = apart(first, second) if found.low == found.high else (found.low, found.high)
+    return replace(found, low=max(low, -most), high=min(high, most))
 
 
 def drawn(groups: Sequence[str], draws: int, *, cells: int = 0, seed: int = 0) -> Iterator[Weights]:

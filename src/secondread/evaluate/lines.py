@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -11,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.evaluate import metrics
-from secondread.evaluate.intervals import LOGIT, PLAIN, Edge, Figure, Scale, Statistic, bootstrap, newcombe, wilson
+from secondread.evaluate.intervals import (
+    LOGIT,
+    TO_TWO,
+    Edge,
+    Figure,
+    Scale,
+    Statistic,
+    bootstrap,
+    difference,
+    newcombe,
+    wilson,
+)
 
 Better = Literal["high", "low"]
 
@@ -39,14 +51,16 @@ class Measure:
             cells=self.cells,
         )
 
-    def gain_over(self, other: Measure, better: Better) -> Measure:
-        """How much better this is than ``other`` on the same rows, drawn in pairs over the same groups."""
-        sign = 1.0 if better == "high" else -1.0
-
-        def gain(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-            return sign * (self.statistic(weights) - other.statistic(weights))
-
-        return replace(self, statistic=gain, edge=None, scale=PLAIN)
+    def over(self, other: Measure) -> Figure | None:
+        """This minus ``other``, over rows of the same groups that are drawn together."""
+        return difference(
+            lambda weights: self.statistic(weights) - other.statistic(weights),
+            self.groups,
+            other.figure(),
+            self.figure(),
+            carriers=self.carriers,
+            most={LOGIT: 1.0, TO_TWO: 2.0}.get(self.scale, math.inf),
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ def line(
     baseline: Measure | float | None = None,
     *,
     better: Better = "high",
-    gain: Measure | None = None,
+    gain: Figure | None = None,
 ) -> Line | None:
     """The line of a measure, None where the studies do not allow it. ``gain``: over the baseline, where that is taken
     over other rows."""
@@ -95,8 +109,8 @@ def line(
         return None
     if not isinstance(baseline, Measure):
         return Line(name, title, figure, baseline, better=better)
-    difference = (gain or measure.gain_over(baseline, better)).figure()
-    return Line(name, title, figure, baseline.figure(), difference, better)
+    gained = gain or (measure.over(baseline) if better == "high" else baseline.over(measure))
+    return Line(name, title, figure, baseline.figure(), gained, better)
 
 
 def mean_of(values: Sequence[float] | NDArray[np.float64], groups: Sequence[str]) -> Measure:

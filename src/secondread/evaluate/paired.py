@@ -22,7 +22,7 @@ from secondread.errors import DataError, UsageError, writing
 from secondread.evaluate import metrics
 from secondread.evaluate.alarms import ALARM_RATES
 from secondread.evaluate.delong import compare_areas
-from secondread.evaluate.intervals import LOG, LOGIT, TO_TWO, Figure, apart, wilson
+from secondread.evaluate.intervals import LOG, LOGIT, TO_TWO, Figure, wilson
 from secondread.evaluate.lines import Better, Measure, auc_of, mean_of, ratio_of
 from secondread.evaluate.predictions import PREDICTIONS, read_predictions
 from secondread.evaluate.run import Progress, StudyReader, evaluate
@@ -310,15 +310,10 @@ def _mean_duel(a: pl.DataFrame, b: pl.DataFrame, column: str, name: str, title: 
 def _duel(name: str, title: str, first: Measure, second: Measure, better: Better = "high") -> Duel | None:
     figures = first.figure(), second.figure()
     # Second minus first, whichever direction is better.
-    difference = second.gain_over(first, "high").figure()
-    if figures[0] is None or figures[1] is None or difference is None:
+    gained = second.over(first)
+    if figures[0] is None or figures[1] is None or gained is None:
         return None
-    low, high = difference.low, difference.high
-    if low == high:
-        low, high = apart(figures[0], figures[1])
-    most = {LOGIT: 1.0, TO_TWO: 2.0}.get(first.scale, math.inf)
-    low, high = (float(np.clip(end, -most, most)) for end in (low, high))
-    return Duel(name, title, figures[0], figures[1], replace(difference, low=low, high=high), better)
+    return Duel(name, title, figures[0], figures[1], gained, better)
 
 
 def _both(a: pl.DataFrame, b: pl.DataFrame, *columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:

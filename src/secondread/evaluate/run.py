@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def evaluate(
         ResourceError: no space or permission for ``out``. ChecksumError: the model is damaged.
     """
     from secondread.index import Index
-    from secondread.index.split import find_leaks as divisions
+    from secondread.index.split import divided as divided_in
     from secondread.infer import load_model
 
     if not run.is_dir():
@@ -107,8 +108,8 @@ def evaluate(
     gallery, lesions = Gallery(names.of), dict[str, float]()
     judged, unread = _judge_all(rows, reader, classes, gallery, names, lesions, progress)
     trained = own.rows("train")
-    most = majority(classes.truth(row, None if row.normal is None else not row.normal) for row in trained)
-    divided = len(divisions(own.rows(None)))
+    learned = Counter(classes.truth(row, None if row.normal is None else not row.normal) for row in trained)
+    divided = divided_in(own.rows(None))
     leaks = _accepted(divided) if divided and index is None else find_leaks(trained, own.rows("validation"), rows)
     result = Evaluation(
         run=run.name,
@@ -117,9 +118,9 @@ def evaluate(
         classes=classes,
         judged=tuple(judged),
         unread=tuple(unread),
-        lines=tuple(tabulate(judged, classes, most, points)),
+        lines=tuple(tabulate(judged, classes, learned, points)),
         alarms=points,
-        majority=most,
+        majority=majority(learned),
         history=tuple(history),
         verdict=verdict(history, plan) if history else None,
         audit=audit_shortcuts(data.rows(None), progress=progress),
@@ -232,9 +233,11 @@ def leak_accepted(own: Index, divided: int) -> bool:
 
 def _accepted(divided: int) -> list[str]:
     """The sentence about a run's own split that divides so many patients or clusters."""
+    from secondread.index.split import patients_or_clusters
+
     return [
-        f"LEAK: the split of this run divides {divided} patients or clusters of near-duplicates between training, "
-        "validation and test. The figures are too good; what is left without that stands below, beside what the split "
+        f"LEAK: the split of this run divides {patients_or_clusters(divided)} between training, validation and test. "
+        "The figures are too good; what is left without that stands below, beside what the split "
         "claims."
     ]
 

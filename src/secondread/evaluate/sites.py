@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secondread.evaluate import metrics, quick
-from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap, wilson
+from secondread.evaluate import quick
+from secondread.evaluate.intervals import FEW_GROUPS, Figure
+from secondread.evaluate.lines import mean_of
 from secondread.index.split import units
 
 if TYPE_CHECKING:
@@ -83,10 +83,8 @@ def leave_one_site_out(rows: Sequence[Row], *, seed: int = 0) -> Sites:
     for site in sites:
         mine = np.flatnonzero((place == site) & ~np.isnan(inside) & ~np.isnan(outside))
         groups = [known[at].group for at in mine]
-        found = [
-            bootstrap(partial(metrics.mean, values[mine]), groups, edge=edge)
-            for values, edge in ((inside, wilson), (outside, wilson), (inside - outside, None))
-        ]
-        if found[0] is not None and found[1] is not None and found[2] is not None:
-            lines.append(SiteLine(site, found[0], found[1], found[2]))
+        known_site, new_site = mean_of(inside[mine], groups), mean_of(outside[mine], groups)
+        figures = known_site.figure(), new_site.figure(), known_site.over(new_site)
+        if figures[0] is not None and figures[1] is not None and figures[2] is not None:
+            lines.append(SiteLine(site, figures[0], figures[1], figures[2]))
     return Sites(tuple(lines), None if lines else "each site has one class, or all but one site have the same one")

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.evaluate import metrics, quick
-from secondread.evaluate.intervals import FEW_GROUPS, Figure, bootstrap, wilson
+from secondread.evaluate import quick
+from secondread.evaluate.intervals import FEW_GROUPS, Figure
+from secondread.evaluate.lines import mean_of
 from secondread.index.split import units
 
 if TYPE_CHECKING:
@@ -129,12 +129,13 @@ def split_gap(index: Index, judged: Sequence[Judged] = (), *, seed: int = 0) -> 
         )
     leaky, honest = _answers(rows, unit, test, seed)
     groups = [str(u) for u in unit[test]]
+    seen, unseen = mean_of(leaky, groups), mean_of(honest, groups)
     return SplitGap(
         given=sides is not None,
         tied=float(shared.mean()),
-        leaky=bootstrap(partial(metrics.mean, leaky), groups, edge=wilson),
-        honest=bootstrap(partial(metrics.mean, honest), groups, edge=wilson),
-        gap=bootstrap(partial(metrics.mean, leaky - honest), groups),
+        leaky=seen.figure(),
+        honest=unseen.figure(),
+        gap=seen.over(unseen),
         studies=len(rows),
         model_tied=tied,
         model_free=free,
@@ -194,6 +195,5 @@ def _model(rows: Sequence[Row], judged: Sequence[Judged]) -> tuple[Figure | None
     found = []
     for kind in (True, False):
         mine = [j for j in known if (unit[j.study] in seen) is kind]
-        right = np.array([float(bool(j.right)) for j in mine])
-        found.append(bootstrap(partial(metrics.mean, right), [j.group for j in mine], edge=wilson))
+        found.append(mean_of([float(bool(j.right)) for j in mine], [j.group for j in mine]).figure())
     return found[0], found[1]

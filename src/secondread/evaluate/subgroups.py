@@ -22,7 +22,7 @@ from secondread.discreet import discreet, hidden, stand_in
 from secondread.errors import LabelError
 from secondread.evaluate import metrics
 from secondread.evaluate.figures import auc_edge, groups_of, presence_arrays
-from secondread.evaluate.intervals import FEW_GROUPS, Edge, Figure, Statistic, Weights, bootstrap, wilson
+from secondread.evaluate.intervals import FEW_GROUPS, Edge, Figure, Statistic, Weights, bootstrap, difference, wilson
 
 if TYPE_CHECKING:
     from secondread.evaluate.judged import Classes, Judged
@@ -96,7 +96,14 @@ class _Measure:
 
     def loss(self, part: NDArray[np.bool_]) -> Figure | None:
         """What ``part`` has less than all others, drawn together."""
-        return bootstrap(lambda w: self.statistic(w * ~part) - self.statistic(w * part), self.groups)
+        sides = [len({self.groups[n] for n in np.flatnonzero(side)}) for side in (part, ~part)]
+        return difference(
+            lambda w: self.statistic(w * ~part) - self.statistic(w * part),
+            self.groups,
+            self.of(part),
+            self.of(~part),
+            carriers=min(sides),
+        )
 
 
 def by_subgroup(judged: Sequence[Judged], classes: Classes, properties: Mapping[str, Property]) -> list[Subgroup]:

@@ -36,11 +36,13 @@ HEADLINES = {
 
 @dataclass(frozen=True)
 class Counts:
-    """How many studies and groups were judged, how many could not be read."""
+    """How many studies and groups were judged, how many could not be read; ``absent``: which of *normal* and *abnormal*
+    studies a model that tells the two apart was not judged on, though the other are there."""
 
     studies: int
     groups: int
     unread: int
+    absent: str | None = None
 
 
 def headline_of(lines: Sequence[Line], has_normal: bool, categories: int) -> Line | None:
@@ -53,10 +55,9 @@ def headline_of(lines: Sequence[Line], has_normal: bool, categories: int) -> Lin
 
 def what_was_judged(model: str, counts: Counts, origin: str) -> str:
     unread = f"; {counts.unread} more could not be read and are listed below" if counts.unread else ""
-    return (
-        f"The model {model} was judged on {counts.studies} studies of {counts.groups} groups (patients) from "
-        f"{origin}{unread}."
-    )
+    studies = f"{counts.studies} stud{'y' if counts.studies == 1 else 'ies'}"
+    groups = f"{counts.groups} group{'' if counts.groups == 1 else 's'} (patients)"
+    return f"The model {model} was judged on {studies} of {groups} from {origin}{unread}."
 
 
 def headline_words(line: Line | None) -> str:
@@ -82,6 +83,8 @@ def main_caveat(
         return leaks[0]
     if audit.grave:
         return audit.sentences[0]
+    if counts.absent:
+        return f"No {counts.absent} study was judged: whether the model tells abnormal from normal cannot be said."
     if counts.groups < FEW_GROUPS:
         return (
             f"With {counts.groups} group{'s' if counts.groups != 1 else ''} the intervals themselves are rough: judge "

@@ -105,7 +105,7 @@ def freeze(
     leaks = find_leaks(kept)
     unit = units(kept)
     labels = sorted({row.label or "" for row in kept})
-    given = np.array([SPLITS.index(row.split) if row.split else FREE for row in kept], np.int64)
+    given = _sides(kept)
     present = np.bincount(given[given >= 0], minlength=len(SPLITS))
     notes: list[str] = []
     if leaks and accept:
@@ -113,8 +113,8 @@ def freeze(
     side = _given_sides(unit, given)
     if leaks and not accept:
         notes.append(
-            f"The given split divided {int((side == _DIVIDED).sum())} patients or clusters of near-duplicates. "
-            f"They were dealt anew, so this split is not the one that the data gave."
+            f"The given split divided {patients_or_clusters(int((side == _DIVIDED).sum()))}: dealt anew, so that "
+            f"this split is not the one that the data gave."
         )
         side[side == _DIVIDED] = FREE
         if present.all():
@@ -179,6 +179,21 @@ def refuse_leaks(rows: Sequence[Row]) -> None:
     """Raise LeakError where the sides that rows carry divide a group or a cluster."""
     if leaks := find_leaks(rows):
         raise LeakError(refusal(rows, leaks))
+
+
+def divided(rows: Sequence[Row]) -> int:
+    """How many units the sides that rows carry divide; a patient whose pictures have copies is one."""
+    kept = [row for row in rows if not row.excluded]
+    return int((_given_sides(units(kept), _sides(kept)) == _DIVIDED).sum())
+
+
+def patients_or_clusters(count: int) -> str:
+    """So many units, in words."""
+    return f"{count:,} {'patient or cluster' if count == 1 else 'patients or clusters'} of near-duplicates"
+
+
+def _sides(rows: Sequence[Row]) -> NDArray[np.int64]:
+    return np.array([SPLITS.index(row.split) if row.split else FREE for row in rows], np.int64)
 
 
 def _divisions(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
@@ -301,11 +316,11 @@ def refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
     patients = sum(leak.why == SAME_PATIENT for leak in leaks)
     shown = "\n  ".join(str(leak) for leak in leaks[:MAX_SHOWN])
     more = f"\n  and {len(leaks) - MAX_SHOWN:,} more" if len(leaks) > MAX_SHOWN else ""
-    studies = sum(not row.excluded for row in rows)
+    studies, count = sum(not row.excluded for row in rows), divided(rows)
     return (
-        f"the given split leaks: of {studies:,} studies, {patients:,} patients and {len(leaks) - patients:,} "
-        f"clusters of near-duplicates are divided between train, validation and test, so that any figure on the test "
-        f"studies would be too good.\n  {shown}{more}\n"
+        f"the given split leaks: of {studies:,} studies, {patients_or_clusters(count)} {'is' if count == 1 else 'are'} "
+        f"divided between train, validation and test ({patients:,} by patient, {len(leaks) - patients:,} by picture), "
+        f"so that any figure on the test studies would be too good.\n  {shown}{more}\n"
         f"Mend the split in the data, or have these patients dealt anew: "
         f"`secondread index DATA --repair -o index.parquet`, then train on that file. "
         f"`secondread train DATA --accept-leak` trains all the same, and the report says so."

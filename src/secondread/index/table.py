@@ -120,8 +120,8 @@ class AcceptedLeak:
         shares = " and ".join(f"{count:,} {side}" for side, count in self.studies.items())
         return (
             f"LEAKY SPLIT, accepted with --accept-leak: {self.patients:,} patients and {self.clusters:,} clusters of "
-            f"near-duplicates are on both sides; {shares} studies share a patient or a picture with the training "
-            f"studies. Every figure on them is too good."
+            f"near-duplicates (some are both) are on two sides; {shares} studies share a patient or a picture with the "
+            f"training studies. Every figure on them is too good."
         )
 
 
