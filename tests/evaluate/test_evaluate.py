@@ -136,6 +136,23 @@ def test_same_command_same_figures(judged: tuple[Path, dict[str, Any], pl.DataFr
     assert again.read_bytes() == report.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("out", "said"), [("R/evaluation", "secondread evaluate R"), ("E 1", "secondread evaluate R -o 'E 1'")]
+)
+def test_the_command_makes_the_report_where_it_lies(tmp_path: Path, out: str, said: str) -> None:
+    run = write_run(tmp_path / "R", write_pictures(tmp_path / "data", 6))
+    table = tmp_path / "people.csv"
+    table.write_text(
+        "study,hand\n"
+        + "".join(f"{row.study},{'lr'[n % 2]}\n" for n, row in enumerate(Index.load(run / "index.parquet").rows()))
+    )
+    for about, more in ((None, ""), (table, " --about TABLE")):
+        evaluate(run, tmp_path / out, reader=FakeReader(spec(ABNORMAL, "no_tumor")), about=about)
+        content = json.loads((tmp_path / out / "metrics.json").read_text(encoding="utf-8"))
+        assert content["command"] == said + more
+        assert bool(content["data"]["about_sha256"]) is bool(about)
+
+
 def test_a_model_that_guesses_is_said_not_to_beat_the_baseline(tmp_path: Path) -> None:
     run = write_run(tmp_path / "R", write_pictures(tmp_path / "data", 18))
     report = evaluate(run, tmp_path / "E", reader=FakeReader(spec(ABNORMAL, "no_tumor"), skill=0))

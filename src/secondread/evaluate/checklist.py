@@ -232,8 +232,9 @@ def _acquired(result: Evaluation) -> str:
 
 
 def _started(result: Evaluation) -> str | None:
-    start = result.plan.get("start") or result.plan.get("starter")
-    return f"From {start}." if isinstance(start, str) else f"Random, from seed {result.plan.get('seed', 'unknown')}."
+    if result.plan.get("start") == "starter":
+        return "From the starter model's weights, which have learned from simulated scans alone."
+    return f"Random, from seed {result.plan.get('seed', 'unknown')}."
 
 
 def _balance(result: Evaluation) -> str:

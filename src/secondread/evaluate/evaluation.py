@@ -40,6 +40,7 @@ class Evaluation:
         learned: the rows that the run learned from.
         own_data: the run's own test split was judged, and no other data.
         command: what makes this evaluation again.
+        about_sha256: of the table of properties of patients, None without one.
         gap: what a split that divides patients claims; ``stamp``: words for every page where such a split was accepted.
         alarms: working points, chosen on the validation split.
         start: what beginning with the starter model gained, in words.
@@ -63,6 +64,7 @@ class Evaluation:
     plan: dict[str, Any]
     index_sha256: str
     command: str
+    about_sha256: str | None = None
     learned: tuple[Row, ...] = ()
     own_data: bool = True
     gap: SplitGap = field(default_factory=SplitGap)

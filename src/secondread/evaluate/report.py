@@ -190,6 +190,7 @@ def _facts(result: Evaluation) -> list[tuple[str, str]]:
         ("Model SHA-256", str(model["sha256"])),
         ("Classes", ", ".join(result.classes.names) + (f" (normal: {model['normal']})" if model["normal"] else "")),
         ("Index fingerprint (SHA-256)", result.index_sha256),
+        *([("Table about patients (SHA-256)", result.about_sha256)] if result.about_sha256 else []),
     ]
 
 

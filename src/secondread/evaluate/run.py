@@ -6,6 +6,7 @@ The last two call studies by numbers; ``names.csv`` says which is which (docs/de
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -130,8 +131,8 @@ def evaluate(
         notes=tuple(names.hide(note) for note in data.notes),
         plan=plan,
         index_sha256=data.fingerprint(),
-        command=f"secondread evaluate {quote(run.name)}{'' if index is None else ' --data DATA'} -o {quote(out.name)}"
-        + ("" if about is None else " --about TABLE"),
+        command=_command(run, out, data=index is not None, about=about is not None),
+        about_sha256=None if about is None else hashlib.sha256(about.read_bytes()).hexdigest(),
         learned=tuple(trained),
         own_data=index is None,
         gap=split_gap(own, judged if divided and index is None else ()),
@@ -144,6 +145,12 @@ def evaluate(
     write_whole(out / PREDICTIONS, _predictions(result))
     _write(replace(result, start=gain_of_starter(run, out, plan)), out, gallery, names)
     return out / "report.html"
+
+
+def _command(run: Path, out: Path, *, data: bool, about: bool) -> str:
+    """What makes the report again, where the run lies; DATA and TABLE stand for places, which may name people."""
+    place = "" if out.resolve() == (run / "evaluation").resolve() else f" -o {quote(out.name)}"
+    return f"secondread evaluate {quote(run.name)}{' --data DATA' * data}{place}{' --about TABLE' * about}"
 
 
 def _write(result: Evaluation, out: Path, gallery: Gallery, names: Aliases) -> None:
@@ -197,6 +204,7 @@ def to_json(result: Evaluation, names: Aliases) -> dict[str, Any]:
         "data": {
             "origin": result.origin,
             "index_sha256": result.index_sha256,
+            "about_sha256": result.about_sha256,
             "studies": result.counts.studies,
             "groups": result.counts.groups,
             "unread": [{"study": u.study, "reason": u.reason} for u in result.unread],
