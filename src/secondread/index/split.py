@@ -319,8 +319,8 @@ def refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
     studies, count = sum(not row.excluded for row in rows), divided(rows)
     return (
         f"the given split leaks: of {studies:,} studies, {patients_or_clusters(count)} {'is' if count == 1 else 'are'} "
-        f"divided between train, validation and test ({patients:,} by patient, {len(leaks) - patients:,} by picture), "
-        f"so that any figure on the test studies would be too good.\n  {shown}{more}\n"
+        f"divided between train, validation and test ({patients:,} patients, {len(leaks) - patients:,} clusters, some "
+        f"tied to each other), so that any figure on the test studies would be too good.\n  {shown}{more}\n"
         f"Mend the split in the data, or have these patients dealt anew: "
         f"`secondread index DATA --repair -o index.parquet`, then train on that file. "
         f"`secondread train DATA --accept-leak` trains all the same, and the report says so."
