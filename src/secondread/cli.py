@@ -261,6 +261,8 @@ def evaluate(
         wide = max(map(len, metrics["metrics"]), default=0)
         for name, figure in metrics["metrics"].items():
             say(f"  {name:<{wide}} {figure_line(figure)}")
+        for note in metrics["left_out_of_about"]:
+            say(note)
         say(f"report: {report}")
         if as_json:
             answer(metrics | {"report": str(report)})
