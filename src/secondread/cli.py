@@ -247,7 +247,7 @@ def evaluate(
                 table = index_of(data, labels, normal, None, progress) if data else None
                 load = partial(load_model, device=device_of(device))
                 found = compare_runs(runs[0], runs[1], out, index=table, load=load, progress=progress)
-            for line in (*found.table, found.sentence, f"report: {out / 'compare.html'}"):
+            for line in (*found.leaks, *found.table, found.sentence, f"report: {out / 'compare.html'}"):
                 say(line)
             if as_json:
                 answer(json.loads((out / "compare.json").read_text()) | {"report": str(out / "compare.html")})
@@ -261,6 +261,8 @@ def evaluate(
         wide = max(map(len, metrics["metrics"]), default=0)
         for name, figure in metrics["metrics"].items():
             say(f"  {name:<{wide}} {figure_line(figure)}")
+        for note in metrics["left_out_of_about"]:
+            say(note)
         say(f"report: {report}")
         if as_json:
             answer(metrics | {"report": str(report)})

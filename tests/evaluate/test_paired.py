@@ -122,6 +122,16 @@ def test_what_is_not_shared_is_left_out_and_counted() -> None:
     assert [duel.name for duel in found.duels] == ["presence_auc"]
 
 
+@pytest.mark.parametrize(("groups", "ahead"), [(4, None), (40, 0)])
+def test_areas_without_variance_are_told_apart_by_many_groups_alone(groups: int, ahead: int | None) -> None:
+    """A perfect order beside the same answer to all: DeLong's variance is 0, however few the groups."""
+    table = made(2 * groups).with_columns(group=pl.Series([f"g{n // 2}" for n in range(2 * groups)]))
+    table = table.with_columns(abnormal=pl.Series([n // 2 % 2 == 0 for n in range(2 * groups)]))
+    perfect, blind = table.with_columns(presence=pl.col("abnormal").cast(pl.Float64)), table.with_columns(presence=0.5)
+    duel = compare_predictions(perfect, blind, NAMES).duels[0]
+    assert (duel.difference.value, duel.p, duel.ahead) == (-0.5, None, ahead)
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     other = made(4).with_columns(pl.col("study") + "x")
     with pytest.raises(DataError, match="no study in common"):

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secondread.errors import LabelError
 from secondread.evaluate import evaluate
 from secondread.evaluate.audit import audit_shortcuts
 from secondread.evaluate.judged import Classes, Judged
 from secondread.evaluate.sites import leave_one_site_out
-from secondread.evaluate.subgroups import by_subgroup, properties_of, read_about
+from secondread.evaluate.subgroups import by_subgroup, properties_of
 
 from .fakes import FakeReader, moved, spec, write_pictures, write_run
 from .test_splitgap import SIDE, guessing, patients
@@ -84,24 +83,6 @@ def test_sex_and_age_of_headers_are_subgroups_and_a_table_goes_before_them(tmp_p
     told = {row.study: ("F", "M")[n % 2] for n, row in enumerate(rows)}
     assert properties_of(answers, rows, {}, {"sex": told})["sex"] == told
     assert "sex" not in properties_of(answers, [moved(row, sex="male") for row in rows], {}, {})
-
-
-def test_a_table_about_people(tmp_path: Path) -> None:
-    rows = write_pictures(tmp_path / "data", 4)
-    table = tmp_path / "people.tsv"
-    groups = list(dict.fromkeys(row.group for row in rows))
-    lines = [f"{group}\t{20 + 15 * n}\t{'FM'[n % 2]}" for n, group in enumerate(groups)]
-    table.write_text("participant_id\tage\tsex\n" + "\n".join(lines))
-    found = read_about(table, rows)
-    assert set(found["age"].values()) == {"18 to 39", "40 to 64", "65 and above"}
-    assert set(found["sex"].values()) == {"F", "M"}
-    assert len(found["sex"]) == len(rows)
-    table.write_text("participant_id,age\nnobody,3\n")
-    with pytest.raises(LabelError, match="about any study"):
-        read_about(table, rows)
-    table.write_text("name,age\nnobody,3\n")
-    with pytest.raises(LabelError, match="study or group or participant_id"):
-        read_about(table, rows)
 
 
 def test_one_site_left_out() -> None:

@@ -43,6 +43,7 @@ class Evaluation:
         about_sha256: of the table of properties of patients, None without one.
         gap: what a split that divides patients claims; ``stamp``: words for every page where such a split was accepted.
         alarms: working points, chosen on the validation split.
+        untold: what of a table about people is not told by subgroup, and why, in words.
         start: what beginning with the starter model gained, in words.
     """
 
@@ -71,6 +72,7 @@ class Evaluation:
     sites: Sites = field(default_factory=Sites)
     labels: LabelErrors = field(default_factory=LabelErrors)
     subgroups: tuple[Subgroup, ...] = ()
+    untold: tuple[str, ...] = ()
     stamp: str | None = None
     start: str = ""
     alarms: tuple[Alarm, ...] = ()

@@ -8,31 +8,23 @@ by chance alone, so name beforehand the one that decides.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.errors import DataError, UsageError, writing
+from secondread.errors import DataError
 from secondread.evaluate import metrics
 from secondread.evaluate.alarms import ALARM_RATES
 from secondread.evaluate.delong import compare_areas
-from secondread.evaluate.intervals import LOG, LOGIT, TO_TWO, Figure, wilson
+from secondread.evaluate.intervals import LOG, LOGIT, TO_TWO, Figure, apart, wilson
 from secondread.evaluate.lines import Better, Measure, auc_of, mean_of, ratio_of
-from secondread.evaluate.predictions import PREDICTIONS, read_predictions
-from secondread.evaluate.run import Progress, StudyReader, evaluate
-from secondread.files import write_whole
-from secondread.infer import load_model
+from secondread.evaluate.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from secondread.index import Index
 
 MEANS: tuple[tuple[str, str, Better], ...] = (
     ("dice", "Dice, whole lesion", "high"),
@@ -56,6 +48,7 @@ class Duel:
         difference: second minus first, paired.
         better: which direction is the better one.
         p: two-sided, from DeLong's test; None for what is bootstrapped.
+        void: whoever seems ahead, it says nothing.
     """
 
     name: str
@@ -65,12 +58,13 @@ class Duel:
     difference: Figure
     better: Better
     p: float | None = None
+    void: bool = False
 
     @property
     def ahead(self) -> int | None:
         """0 or 1 for the run that is better by more than chance, None where they cannot be told apart."""
         low, high = self.difference.low, self.difference.high
-        if math.isnan(low) or low <= 0 <= high:
+        if self.void or math.isnan(low) or low <= 0 <= high:
             return None
         return int((low > 0) == (self.better == "high"))
 
@@ -86,23 +80,40 @@ class Duel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both runs' names, what they share, and each figure. ``left_out``: studies that one alone judged."""
+    """Both runs' names, what they share, and each figure.
+
+    Attributes:
+        studies, groups: judged by both, and taken.
+        left_out: studies that one alone judged.
+        seen: studies that both judged, and left out because one has seen them, or others of their patients.
+        leaks: what is to be known of that before anything else, in words.
+        conclusive: whether what is left can say who is better.
+        stamp: words for every sheet, where a run learned from a split that leaks.
+    """
 
     names: tuple[str, str]
     studies: int
     groups: int
     left_out: tuple[int, int]
     duels: tuple[Duel, ...]
+    seen: int = 0
+    leaks: tuple[str, ...] = ()
+    conclusive: bool = True
+    stamp: str | None = None
 
     @property
     def sentence(self) -> str:
         """Who is ahead, in words."""
+        shared = f"On the {counted(self.studies, 'study')} of {counted(self.groups, 'group')} that both runs judged"
+        if self.seen:
+            shared += " and neither has seen"
+        if not self.conclusive:
+            return f"{shared}, nothing can be concluded about {self.names[0]} and {self.names[1]}."
         told = [
             f"{self.names[side]} is better in {', '.join(won)}"
             for side in (0, 1)
             if (won := [d.name for d in self.duels if d.ahead == side])
         ]
-        shared = f"On the {self.studies} studies of {self.groups} groups that both runs judged"
         if not told:
             return f"{shared}, {self.names[0]} and {self.names[1]} cannot be told apart by any figure."
         return f"{shared}, {' and '.join(told)}; in the others they cannot be told apart."
@@ -129,85 +140,18 @@ class Comparison:
             "second": self.names[1],
             "studies": self.studies,
             "groups": self.groups,
-            "left_out": {"first": self.left_out[0], "second": self.left_out[1]},
-            "summary": self.sentence,
+            "left_out": {"first": self.left_out[0], "second": self.left_out[1], "seen": self.seen},
+            "stamp": self.stamp,
+            "leaks": list(self.leaks),
+            "conclusive": self.conclusive,
+            "summary": " ".join((*self.leaks, self.sentence)),
             "metrics": {duel.name: duel.to_json() for duel in self.duels},
         }
 
 
-def compare_runs(
-    first: Path,
-    second: Path,
-    out: Path,
-    *,
-    index: Index | None = None,
-    load: Callable[[Path], StudyReader] | None = None,
-    progress: Progress | None = None,
-) -> Comparison:
-    """Compare two runs, and write ``compare.json`` and ``compare.html``. A run that is not judged yet is judged first.
-
-    Args:
-        first, second: folders of runs, or of evaluations as :func:`evaluate` writes them.
-        out: folder for the results; made where it is not there.
-        index: data to judge both on, below ``out``; None takes each run's own evaluation.
-        load: gives the reader of a run; None loads RUN/model.
-        progress: called as ``progress(what, done, total)``.
-
-    Raises:
-        UsageError: neither a run nor an evaluation. DataError: no study in common, or one that the two know otherwise.
-        ResourceError: no space or permission for ``out``. As :func:`evaluate`, for a run that is judged here.
-    """
-    from secondread.evaluate.report import environment, versions
-
-    names = _names(first, second)
-    folders = [
-        _judged_in(run, name, out, index, load, progress) for run, name in zip((first, second), names, strict=True)
-    ]
-    tables = [read_predictions(folder) for folder in folders]
-    result = compare_predictions(tables[0], tables[1], names)
-    page = (
-        environment()
-        .get_template("paired.html.j2")
-        .render(title=f"{result.names[0]} and {result.names[1]}", result=result, versions=versions())
-    )
-    content = result.to_json() | {"versions": versions()}
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "compare.json", (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-        write_whole(out / "compare.html", page.encode())
-    return result
-
-
-def _judged_in(
-    run: Path,
-    name: str,
-    out: Path,
-    index: Index | None,
-    load: Callable[[Path], StudyReader] | None,
-    progress: Progress | None,
-) -> Path:
-    """The folder that holds the predictions of a run, judged now where they are missing or another model's."""
-    if index is None and (run / PREDICTIONS).is_file():
-        return run
-    if not run.is_dir():
-        raise UsageError(f"there is no run at {run}; give the folder that `secondread train -o` wrote")
-    folder = run / "evaluation" if index is None else out / name
-    reader = load(run) if load is not None else load_model(run)
-    if index is not None or not (folder / PREDICTIONS).is_file() or _model_of(folder) != reader.sha256:
-        evaluate(run, folder, index=index, reader=reader, progress=progress)
-    return folder
-
-
-def _model_of(folder: Path) -> str | None:
-    """SHA-256 of the model that an evaluation judged; None where that cannot be told."""
-    try:
-        return str(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["model"]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def compare_predictions(first: pl.DataFrame, second: pl.DataFrame, names: tuple[str, str]) -> Comparison:
-    """Compare two tables of predictions on the studies in both. Raises DataError as :func:`compare_runs`."""
+    """Compare two tables of predictions on the studies in both. Raises DataError: there is none, or the two know one
+    otherwise."""
     shared = set(first["study"]) & set(second["study"])
     if not shared:
         raise DataError(
@@ -243,11 +187,20 @@ def _presence(a: pl.DataFrame, b: pl.DataFrame) -> list[Duel | None]:
     test = compare_areas(truth, scores[0], scores[1], groups)
     duels: list[Duel | None] = []
     if test is not None and area is not None and other is not None:
-        p = None if math.isnan(test.p) else test.p
-        duels.append(Duel("presence_auc", "Presence, area under ROC", area, other, test.difference, "high", p))
+        p, difference = None if math.isnan(test.p) else test.p, test.difference
+        if difference.value and math.isclose(difference.low, difference.high, abs_tol=1e-9):
+            # No variance between groups: a perfect order beside a blind one. With few groups that is no certainty.
+            low, high = apart(area, other)
+            p, difference = None, replace(difference, low=max(-1.0, low), high=min(1.0, high))
+        duels.append(Duel("presence_auc", "Presence, area under ROC", area, other, difference, "high", p))
     for rate in ALARM_RATES:
         both: tuple[tuple[bool, str, str, Better], ...] = (
-            (True, f"presence_sensitivity_at_{rate}fp", f"Sensitivity at {rate} false alarms per 100 normals", "high"),
+            (
+                True,
+                f"presence_sensitivity_at_{rate}fp",
+                f"Sensitivity at {counted(rate, 'false alarm')} per 100 normals",
+                "high",
+            ),
             (False, f"false_alarm_rate_at_{rate}fp", f"Normals that raise an alarm there ({rate} % meant)", "low"),
         )
         for kind, name, title, better in both:
@@ -324,9 +277,3 @@ def _both(a: pl.DataFrame, b: pl.DataFrame, *columns: str) -> tuple[pl.DataFrame
         [table[column].is_not_null().to_numpy() for column in columns for table in (a, b)]
     )
     return a.filter(full), b.filter(full)
-
-
-def _names(first: Path, second: Path) -> tuple[str, str]:
-    """A name for each evaluation: its folder's, or the run's where that is called ``evaluation``."""
-    said = [(p.parent.name if p.name == "evaluation" else p.name) for p in (first.resolve(), second.resolve())]
-    return (said[0], said[1]) if said[0] != said[1] else (f"{said[0]} (first)", f"{said[1]} (second)")

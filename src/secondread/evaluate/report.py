@@ -74,7 +74,7 @@ def render(result: Evaluation, gallery: Gallery, suspects: Sequence[Exhibit] = (
             items=checklist(result),
             sources=SOURCES,
             facts=_facts(result),
-            plan=_flat(result.plan),
+            plan=flat(result.plan),
             versions=versions(),
             listed=LISTED,
         )
@@ -210,12 +210,12 @@ def _counts(values: Iterable[str], most: int = 12) -> str:
     return ", ".join(told) + (f", and {len(counter) - most} more" if len(counter) > most else "")
 
 
-def _flat(plan: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flat(plan: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested decisions as ``network.width``: value."""
     out: list[tuple[str, str]] = []
     for key, value in plan.items():
         if isinstance(value, dict):
-            out += _flat(value, f"{prefix}{key}.")
+            out += flat(value, f"{prefix}{key}.")
         elif isinstance(value, list) and all(isinstance(v, str | int | float) for v in value):
             out.append((prefix + key, "; ".join(map(str, value)) if key == "reasons" else ", ".join(map(str, value))))
         else:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from secondread.discreet import without_places
 from secondread.errors import DataError, ResourceError, SecondreadError, UsageError, writing
 from secondread.evaluate import alarms
+from secondread.evaluate.about import About, read_about
 from secondread.evaluate.aliases import Aliases
 from secondread.evaluate.audit import audit_shortcuts
 from secondread.evaluate.baselines import majority
@@ -36,7 +37,7 @@ from secondread.evaluate.predictions import PREDICTIONS, columns_to_compare
 from secondread.evaluate.sites import leave_one_site_out
 from secondread.evaluate.splitgap import split_gap
 from secondread.evaluate.start import gain_of_starter
-from secondread.evaluate.subgroups import by_subgroup, properties_of, read_about
+from secondread.evaluate.subgroups import by_subgroup, properties_of
 from secondread.files import write_whole
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def evaluate(
     classes = Classes(tuple(reader.spec.categories), reader.spec.normal, _draws_masks(reader))
     data = own if index is None else index
     rows = _rows_to_judge(own, index, run.name)
-    table = {} if about is None else read_about(about, rows)
+    said = About() if about is None else read_about(about, rows)
     names = Aliases(data.all_rows())
     points = alarms.choose(_validation_scores(run, own.rows("validation"), reader, classes, progress))
     gallery, lesions = Gallery(names.of), dict[str, float]()
@@ -138,7 +139,8 @@ def evaluate(
         gap=split_gap(own, judged if divided and index is None else ()),
         sites=leave_one_site_out(data.rows(None)),
         labels=find_label_errors(data.rows(None), () if leaks else judged),
-        subgroups=tuple(by_subgroup(judged, classes, properties_of(judged, rows, lesions, table))),
+        subgroups=tuple(by_subgroup(judged, classes, properties_of(judged, rows, lesions, said.properties))),
+        untold=tuple(names.hide(note) for note in said.notes),
         stamp=STAMP if leak_accepted(own, divided) else None,
     )
     write_whole(out / "names.csv", names.to_csv())
@@ -218,6 +220,7 @@ def to_json(result: Evaluation, names: Aliases) -> dict[str, Any]:
         "sites": result.sites.to_json(),
         "label_errors": result.labels.to_json(names),
         "subgroups": [subgroup.to_json() for subgroup in result.subgroups],
+        "left_out_of_about": list(result.untold),
         "stamp": result.stamp,
         "versions": versions(),
         "command": result.command,

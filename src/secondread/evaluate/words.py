@@ -45,6 +45,12 @@ class Counts:
     absent: str | None = None
 
 
+def counted(number: int, what: str) -> str:
+    """``1 study``, ``1,200 studies``: a number with its noun."""
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
 def headline_of(lines: Sequence[Line], has_normal: bool, categories: int) -> Line | None:
     """The figure the report leads with: accuracy where several classes are named, presence where one is, else Dice."""
     order = ["presence_auc", "accuracy"] if has_normal and categories == 1 else ["accuracy", "dice", "presence_auc"]
@@ -55,9 +61,10 @@ def headline_of(lines: Sequence[Line], has_normal: bool, categories: int) -> Lin
 
 def what_was_judged(model: str, counts: Counts, origin: str) -> str:
     unread = f"; {counts.unread} more could not be read and are listed below" if counts.unread else ""
-    studies = f"{counts.studies} stud{'y' if counts.studies == 1 else 'ies'}"
-    groups = f"{counts.groups} group{'' if counts.groups == 1 else 's'} (patients)"
-    return f"The model {model} was judged on {studies} of {groups} from {origin}{unread}."
+    return (
+        f"The model {model} was judged on {counted(counts.studies, 'study')} of "
+        f"{counted(counts.groups, 'group')} (patients) from {origin}{unread}."
+    )
 
 
 def headline_words(line: Line | None) -> str:
