@@ -151,6 +151,7 @@ def _draft(scans: Sequence[Item], masks: Sequence[Item], name: str, place: Place
         contrasts=(None,) * len(scans),
         headers=tuple(item.header for item in scans),
         label=place.label,
+        label_from_folder=place.label is not None,
         mask=files[0] if len(files) == 1 else None,
         group=place.group,
         group_from="folder" if place.group else "study",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secondread.errors import DataError, LabelError
 from secondread.formats.header import READABLE
+from secondread.index.classes import without_patients
 from secondread.index.duplicates import cluster
 from secondread.index.gather import gather
 from secondread.index.inspect import inspect
@@ -59,7 +60,7 @@ def build_index(
 
     Raises:
         DataError: nothing there, or nothing that can be read.
-        LabelError: labels that contradict each other or the files.
+        LabelError: labels that contradict each other or the files; class folders called after patients.
         GivenSplitLeaks: a given split divides a patient or near-duplicates, and is neither to be repaired nor accepted.
         UsageError: fractions that are no shares.
     """
@@ -69,6 +70,8 @@ def build_index(
     if len(data) == 1 and data[0].suffix.lower() == ".parquet" and labels is None and not normal:
         return _reopened(Index.load(data[0]), settle)
     drafts, indexed, notes = gather([Path(path) for path in data], normal, progress)
+    drafts, more = without_patients(drafts, labels_follow=labels is not None)
+    notes += more
     if labels is not None:
         drafts, more = join_labels(drafts, labels.absolute())
         notes += more
@@ -145,9 +148,9 @@ def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[R
         DataError: nothing there that looks like a scan.
     """
     drafts, indexed, _ = gather([Path(path) for path in data], (), progress)
-    # The label stays until names are settled: a folder that is a class is no patient's name.
-    unmarked = [replace(draft, mask=None, split=None) for draft in drafts]
-    rows = [replace(row, label=None) for row in (*indexed, *inspect(unmarked, progress))]
+    # Without its label: a folder given to be read is more often a patient's than a class.
+    unmarked = [replace(draft, label=None, mask=None, split=None) for draft in drafts]
+    rows = [*(replace(row, label=None) for row in indexed), *inspect(unmarked, progress)]
     if not rows:
         names = ", ".join(str(path) for path in data)
         raise DataError(f"no scan in {names}: {READABLE} are read")

@@ -105,6 +105,7 @@ def _apply(draft: Draft, sheet: Sheet, line: Line, key: str) -> Draft:
     changed = replace(
         draft,
         label=line.get("label") or draft.label,
+        label_from_folder=draft.label_from_folder and not line.get("label"),
         site=line.get("site") or draft.site,
         split=split_cell(sheet, line) or draft.split,
         group=group or draft.group,

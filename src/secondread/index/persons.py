@@ -179,8 +179,7 @@ def may_name_patient(name: str, told: Collection[str] = ()) -> bool:
         return False
     dateless = _YEAR.sub(" ", name)
     parts = [part for part in _WORD.findall(dateless) if not is_contrast_word(part)]
-    spelt = [word for part in parts if part.isalpha() for word in _spelt(part)]
-    strange = _strangers(spelt)
+    strange = _strangers(parts)
     alone = all(part.isalpha() for part in parts)
     if alone and dateless == name:
         return sum(map(len, strange)) > 1
@@ -193,8 +192,14 @@ def _spelt(part: str) -> list[str]:
     return [part] if _is_plain(part.casefold()) else _HUMP.split(part)
 
 
-def _strangers(spelt: list[str]) -> list[str]:
+def is_full_name(name: str) -> bool:
+    """Whether a part of a path may be a person's first and last name: two words at least, neither of the trade."""
+    return may_name_patient(name) and sum(len(word) > 1 for word in _strangers(_WORD.findall(_YEAR.sub(" ", name)))) > 1
+
+
+def _strangers(parts: list[str]) -> list[str]:
     """The words that are not of the trade. Words that describe count as such where they stand beside none."""
+    spelt = [word for part in parts if part.isalpha() for word in _spelt(part)]
     found = [word for word in spelt if not _is_plain(word.casefold())]
     lone = len(found) == len(spelt)
     return [word for word in found if lone or word.casefold() not in DESCRIBING]
