@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from secondread.discreet import HIDDEN, discreet, identifying, stand_in, veiled, without_places
+from secondread.discreet import HIDDEN, discreet, identifying, printable, stand_in, veiled, without_places
 from secondread.formats.header import READABLE
 
 
@@ -125,6 +125,10 @@ def test_the_files_of_a_hidden_study_are_hidden_too() -> None:
     assert text == f"{hidden}/IM0001.dcm ends within its header"
     plain = "/data/case1/IM0001.dcm ends within its header"
     assert without_places(plain, ["/data/case1"], "case1") == plain
+
+
+def test_what_moves_the_cursor_is_shown_as_a_space() -> None:
+    assert printable("a\x1b[31mb\nc\0d\u202eé 雪") == "a [31mb c d é 雪"
 
 
 def test_what_the_program_says_of_itself_tells_nobody() -> None:

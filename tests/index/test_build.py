@@ -237,8 +237,8 @@ def test_labels_are_joined(tmp_path: Path, header: str, of: Callable[[int], str]
     assert rows["p1"].normal is True
     assert rows["p3"].normal is None
     said = " ".join(index.notes)
-    assert "1 lines of l.csv are about no study" in said
-    assert "1 studies have no label" in said
+    assert "1 line of l.csv is about no study" in said
+    assert "1 study has no label" in said
 
 
 def test_labels_that_cannot_be_joined(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_nothing_to_index(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder, CSV"):
         build_index([tmp_path / "notes.txt"])
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(DataError, match="none of the 1 studies can be used"):
+    with pytest.raises(DataError, match="the only study cannot be used"):
         build_index([tmp_path])
 
 
@@ -391,6 +391,20 @@ def test_a_fingerprint_is_of_data_and_not_of_places(tmp_path: Path) -> None:
     assert Index.of(rows).fingerprint() != index.fingerprint()
 
 
+def test_a_summary_words_numbers_and_equal_faults_well(tmp_path: Path) -> None:
+    for n in range(4):
+        picture(tmp_path / f"{n}.png", n % 3)
+    lines = [f"{n}.png,{'ab'[n % 2]}" for n in range(4)] + [f"nix{n}.png,a" for n in range(3)]
+    lines += [f"john_smith{n}/anna_berg.png,a" for n in range(3)] + ['0.png,"a"', '2.png,"a"']
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *lines]).replace("3.png,b", '3.png,"b\nc"'))
+    said = summarise(build_index([tmp_path / "t.csv"]))
+    assert "nix0 and 5 more: the image does not exist" in said
+    assert "form 1 cluster of copies" in said
+    assert "(1 is the same bytes as another)" in said
+    assert "1 cluster of near-copies carries different labels" in said
+    assert "\n  b c " in said, "a label's line end does not tear its line"
+
+
 def test_folders_called_after_persons_are_hidden_and_classes_are_not(tmp_path: Path) -> None:
     people = ("anna_berg", "john_smith", "Ødegård")
     for n, name in enumerate(people):
@@ -416,7 +430,7 @@ def test_folders_of_patients_given_to_be_read_are_no_classes(tmp_path: Path) -> 
     rows = studies_in([tmp_path / name for name in people])
     assert not any(name in f"{row.study} {row.group}" for row in rows for name in people)
     with pytest.raises(
-        LabelError, match=r"3 of 3 folders .* called after patients, by their names.*--labels"
+        LabelError, match=r"3 of 3 folders .* may be called after patients, by their names.*--labels"
     ) as caught:
         build_index([tmp_path / name for name in people])
     assert not any(name in str(caught.value) for name in people)
@@ -438,6 +452,11 @@ def test_class_folders_called_after_patients_tell_patients_where_a_table_has_the
     assert not any(name in said for name in ("anna", "john", "Novak"))
 
 
+def test_class_folders_with_dates_are_patients(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="2 of 2 folders"):
+        build_index([_classes(tmp_path / "data", "Kowalski_04-May-1961", "Nowak_1944_3_12")])
+
+
 def test_a_header_proves_that_a_class_folder_is_a_patients(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for n, (folder, patient) in enumerate([("Halvorsen", "Halvorsen^Ida"), ("glioma", "Berg^Eva"), ("healthy", "X^Y")]):
@@ -451,7 +470,16 @@ def test_a_header_proves_that_a_class_folder_is_a_patients(tmp_path: Path) -> No
     assert {row.label for row in build_index([tmp_path]).rows()} == {"glioma", "healthy"}
 
 
-@pytest.mark.parametrize("names", [("cats", "dogs"), ("glioma", "healthy"), ("ants", "bees"), ("cats", "maine_coon")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cats", "dogs"),
+        ("glioma", "healthy"),
+        ("ants", "bees"),
+        ("roses", "tulips", "lilacs"),
+        ("gesunde Probanden", "mit Läsion"),
+    ],
+)
 def test_folders_that_are_classes_stay_classes(names: tuple[str, ...], tmp_path: Path) -> None:
     assert {row.label for row in build_index([_classes(tmp_path / "data", *names)]).rows()} == set(names)
     given = [_classes(tmp_path / "given", *names) / name for name in names]

@@ -19,6 +19,7 @@ from secondread.index.names import is_normal, is_picture, patient_of, role_of, s
 from secondread.index.sheet import read_images
 from secondread.index.table import Index, Row
 from secondread.index.tree import Tree, read_tree
+from secondread.index.words import counted
 
 Progress = Callable[[str, int, int], None]
 
@@ -197,7 +198,7 @@ def _once_each(drafts: Sequence[Draft], rows: Sequence[Row]) -> tuple[list[Draft
     # The line that has a label speaks for one without.
     spoken = ((draft, _spokesman(draft, labelled)) for draft in out)
     out = [_labelled_as(d, o.label, from_folder=o.label_from_folder) if o else d for d, o in spoken]
-    notes = [f"{again:,} studies were listed twice and taken once."] if again else []
+    notes = [f"{counted(again, 'study was', 'studies were')} listed twice and taken once."] if again else []
     return out, notes
 
 

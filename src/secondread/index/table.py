@@ -25,6 +25,7 @@ import polars as pl
 
 from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
 from secondread.files import write_whole
+from secondread.index.words import counted
 
 VERSION = 3
 """Of the columns and their meaning. A reader refuses versions that it does not know."""
@@ -118,10 +119,14 @@ class AcceptedLeak:
 
     def __str__(self) -> str:
         shares = " and ".join(f"{count:,} {side}" for side, count in self.studies.items())
+        patients, clusters = (
+            counted(self.patients, "patient", "patients"),
+            counted(self.clusters, "cluster", "clusters"),
+        )
         return (
-            f"LEAKY SPLIT, accepted with --accept-leak: {self.patients:,} patients and {self.clusters:,} clusters of "
-            f"near-duplicates are on both sides; {shares} studies share a patient or a picture with the training "
-            f"studies. Every figure on them is too good."
+            f"LEAKY SPLIT, accepted with --accept-leak: {patients} and {clusters} of near-duplicates are on both "
+            f"sides; {shares} studies share a patient or a picture with the training studies. Every figure on them is "
+            f"too good."
         )
 
 
