@@ -41,6 +41,7 @@ from secondread.options import (
     Trials,
     device_of,
     index_of,
+    place,
     source_of,
 )
 
@@ -122,7 +123,9 @@ def index(
 
 @app.command()
 def pack(
-    data: Annotated[list[Path] | None, typer.Argument(help="As for index; not needed with --verify.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="As for index; not needed with --verify.", parser=place)
+    ] = None,
     *,
     store: Annotated[Path, typer.Argument(help="Folder of the store, or s3://bucket/prefix.", show_default=False)],
     verify: Annotated[bool, typer.Option(help="Check every byte of an existing store instead of packing.")] = False,
@@ -160,7 +163,8 @@ def pack(
 @app.command()
 def train(
     data: Annotated[
-        list[Path] | None, typer.Argument(help="As for index, or a packed store; not needed with --resume.")
+        list[Path] | None,
+        typer.Argument(help="As for index, or a packed store; not needed with --resume.", parser=place),
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the run.")] = Path("run"),
     plan: PlanFile = None,
@@ -326,6 +330,7 @@ def read(
             metavar="[MODEL] SCAN...",
             help="A model folder or a run, then files, folders or DICOM series. Without a model, the starter reads.",
             show_default=False,
+            parser=place,
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for findings.json, masks and pictures.")] = Path(

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from secondread.discreet import veiled
+from secondread.discreet import printable, veiled
 from secondread.errors import ResourceError, SecondreadError, is_out_of_memory
-from secondread.files import PARTIAL
+from secondread.files import named_by_user
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -96,13 +96,13 @@ def ending(verb: str, hint: str | Callable[[], str] = "") -> Iterator[None]:
     except OSError as error:
         if error.strerror is None:
             raise
-        where = "" if error.filename is None or str(error.filename).endswith(PARTIAL) else f" ({error.filename})"
+        where = "" if error.filename is None else f" ({named_by_user(str(error.filename))})"
         _fail(f"{verb}: {error.strerror}{where}", ResourceError.exit_code)
 
 
 def say(text: str = "") -> None:
-    """One line for the person, on stderr."""
-    sys.stderr.write(veiled(text) + "\n")
+    """One line for the person, or several, on stderr."""
+    sys.stderr.write(_shown(text) + "\n")
     sys.stderr.flush()
 
 
@@ -132,8 +132,12 @@ def outcome_line(run: Path) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"error: {veiled(message)}\n")
+    sys.stderr.write(f"error: {_shown(message)}\n")
     raise SystemExit(code)
+
+
+def _shown(text: str) -> str:
+    return "\n".join(map(printable, veiled(text).split("\n")))
 
 
 def _rate(what: str, done: int, seconds: float) -> str:

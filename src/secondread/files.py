@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from secondread.errors import writing
 
 PARTIAL = ".partial"
 """Ends the temporary name of a file in the making; what a kill leaves behind is called so and never read."""
+
+
+def named_by_user(path: str) -> str:
+    """The name of a file in the making as whoever asked for it knows it: ``.a.png.4711.partial`` is ``a.png``."""
+    folder, sign, name = path.rpartition("/")
+    return folder + sign + re.sub(rf"^\.(.+?)(?:\.\d+)?{re.escape(PARTIAL)}$", r"\1", name)
 
 
 def write_whole(path: Path, content: bytes) -> None:

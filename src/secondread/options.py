@@ -12,9 +12,22 @@ if TYPE_CHECKING:
     from secondread.index import Index
     from secondread.train import Packed
 
+
+def place(text: str) -> Path:
+    """A path that was given. An empty one, as of a variable that is not set, would be the current folder.
+
+    Raises typer.BadParameter: there is nothing in it.
+    """
+    if not text.strip():
+        raise typer.BadParameter("an empty name: name a folder or file ('.' is the current folder)")
+    return Path(text)
+
+
 Data = Annotated[
     list[Path],
-    typer.Argument(help="A folder per class, a CSV, a BIDS tree, a folder of scans, or an index.", show_default=False),
+    typer.Argument(
+        help="A folder per class, a CSV, a BIDS tree, a folder of scans, or an index.", show_default=False, parser=place
+    ),
 ]
 Model = Annotated[Path, typer.Argument(help="A model folder, or a run that holds one.", show_default=False)]
 Labels = Annotated[Path | None, typer.Option(help="CSV that joins labels to studies (study, image or group; label).")]

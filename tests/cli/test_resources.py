@@ -12,6 +12,7 @@ from secondread.files import PARTIAL
 from secondread.infer import Reader, Reading
 from secondread.volume import Study
 from tests.cli.conftest import Disk, Secondread, unfinished
+from tests.index.makers import picture
 
 
 def verbs(shapes: Path, picture_run: Path, place: Path) -> list[list[object]]:
@@ -80,6 +81,19 @@ def test_a_place_that_cannot_be_written(shapes: Path, picture_run: Path, disk: D
         done = secondread(*words, code=5)
         assert "read-only" in done.err
         assert str(disk.folder) in done.err
+
+
+def test_a_place_that_takes_no_file_is_named(shapes: Path, secondread: Secondread) -> None:
+    done = secondread("index", shapes, "-o", "/proc/x.parquet", code=5)
+    assert done.err.splitlines()[-1] == "error: index: No such file or directory (/proc/x.parquet)"
+
+
+def test_escape_sequences_in_names_reach_no_terminal(tmp_path: Path, secondread: Secondread) -> None:
+    for n in range(4):
+        picture(tmp_path / "data" / ("cats", "dogs\x1b[31m")[n % 2] / f"{n}.png", n)
+    done = secondread("index", tmp_path / "data", "-o", tmp_path / "i.parquet")
+    assert "\x1b" not in done.err
+    assert "dogs [31m" in done.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="NOT TESTED: root may write anywhere; run as another user to test it")

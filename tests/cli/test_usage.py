@@ -43,6 +43,11 @@ def test_size_is_not_for_volumes(heads: Path, tmp_path: Path, secondread: Second
     assert "size is for pictures" in done.err
 
 
+@pytest.mark.parametrize("verb", ["index", "read", "train", "compare"])
+def test_an_empty_name_is_not_the_current_folder(verb: str, secondread: Secondread) -> None:
+    assert "an empty name" in secondread(verb, "", code=2).err
+
+
 def test_no_verb_wants_nothing(secondread: Secondread, tmp_path: Path) -> None:
     assert "name the data" in secondread("train", code=2).err
     assert "name the data" in secondread("pack", tmp_path / "store", code=2).err

@@ -164,7 +164,7 @@ def test_one_is_no_plural(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_counted(number: int) -> None:
-    from secondread.evaluate.words import counted
+    from secondread.index.words import counted
 
     assert counted(number, "study") == f"{number} studies"
     assert counted(number, "group") == f"{number} groups"

@@ -14,6 +14,7 @@ from PIL import Image
 from secondread.discreet import HIDDEN
 from secondread.errors import DataError, FormatError, LabelError, LeakError
 from secondread.index import Index, Row, build_index, require_learnable, studies_in, summarise
+from tests.formats.scans import write_series
 from tests.index.makers import brats, nifti, picture, picture_mask
 
 
@@ -236,8 +237,8 @@ def test_labels_are_joined(tmp_path: Path, header: str, of: Callable[[int], str]
     assert rows["p1"].normal is True
     assert rows["p3"].normal is None
     said = " ".join(index.notes)
-    assert "1 lines of l.csv are about no study" in said
-    assert "1 studies have no label" in said
+    assert "1 line of l.csv is about no study" in said
+    assert "1 study has no label" in said
 
 
 def test_labels_that_cannot_be_joined(tmp_path: Path) -> None:
@@ -303,7 +304,7 @@ def test_nothing_to_index(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder, CSV"):
         build_index([tmp_path / "notes.txt"])
     (tmp_path / "a.png").write_text("no picture")
-    with pytest.raises(DataError, match="none of the 1 studies can be used"):
+    with pytest.raises(DataError, match="the only study cannot be used"):
         build_index([tmp_path])
 
 
@@ -390,6 +391,20 @@ def test_a_fingerprint_is_of_data_and_not_of_places(tmp_path: Path) -> None:
     assert Index.of(rows).fingerprint() != index.fingerprint()
 
 
+def test_a_summary_words_numbers_and_equal_faults_well(tmp_path: Path) -> None:
+    for n in range(4):
+        picture(tmp_path / f"{n}.png", n % 3)
+    lines = [f"{n}.png,{'ab'[n % 2]}" for n in range(4)] + [f"nix{n}.png,a" for n in range(3)]
+    lines += [f"john_smith{n}/anna_berg.png,a" for n in range(3)] + ['0.png,"a"', '2.png,"a"']
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *lines]).replace("3.png,b", '3.png,"b\nc"'))
+    said = summarise(build_index([tmp_path / "t.csv"]))
+    assert "nix0 and 5 more: the image does not exist" in said
+    assert "form 1 cluster of copies" in said
+    assert "(1 is the same bytes as another)" in said
+    assert "1 cluster of near-copies carries different labels" in said
+    assert "\n  b c " in said, "a label's line end does not tear its line"
+
+
 def test_folders_called_after_persons_are_hidden_and_classes_are_not(tmp_path: Path) -> None:
     people = ("anna_berg", "john_smith", "Ødegård")
     for n, name in enumerate(people):
@@ -406,6 +421,69 @@ def test_folders_called_after_persons_are_hidden_and_classes_are_not(tmp_path: P
     read = [row.study for row in studies_in([tmp_path / "scans"])]
     assert sorted(read) == sorted(names)
     assert {row.label for row in studies_in([tmp_path / "scans"])} == {None}
+
+
+def test_folders_of_patients_given_to_be_read_are_no_classes(tmp_path: Path) -> None:
+    people = ("JaneDoe", "Kowalski", "ObrienSean")
+    for n, name in enumerate(people):
+        picture(tmp_path / name / "t1.png", n)
+    rows = studies_in([tmp_path / name for name in people])
+    assert not any(name in f"{row.study} {row.group}" for row in rows for name in people)
+    with pytest.raises(
+        LabelError, match=r"3 of 3 folders .* may be called after patients, by their names.*--labels"
+    ) as caught:
+        build_index([tmp_path / name for name in people])
+    assert not any(name in str(caught.value) for name in people)
+
+
+def test_class_folders_called_after_patients_tell_patients_where_a_table_has_the_labels(tmp_path: Path) -> None:
+    lines = ["image,label"]
+    for n, name in enumerate(("anna_berg", "john_smith", "Novak")):
+        for at in range(4):
+            picture(tmp_path / "scans" / name / f"{at}.png", 10 * n + at)
+            lines.append(f"scans/{name}/{at}.png,{'glioma' if n else 'healthy'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(LabelError, match="--labels"):
+        build_index([tmp_path / "scans"])
+    index = build_index([tmp_path / "scans"], labels=tmp_path / "labels.csv")
+    assert {row.label for row in index.rows()} == {"glioma", "healthy"}
+    assert len({row.group for row in index.rows()}) == 3
+    said = str([(row.study, row.group, row.label, index.notes) for row in index.rows()])
+    assert not any(name in said for name in ("anna", "john", "Novak"))
+
+
+def test_class_folders_with_dates_are_patients(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="2 of 2 folders"):
+        build_index([_classes(tmp_path / "data", "Kowalski_04-May-1961", "Nowak_1944_3_12")])
+
+
+def test_a_header_proves_that_a_class_folder_is_a_patients(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for n, (folder, patient) in enumerate([("Halvorsen", "Halvorsen^Ida"), ("glioma", "Berg^Eva"), ("healthy", "X^Y")]):
+        for at in range(2):
+            voxels = rng.integers(0, 300, (12, 12, 6), dtype=np.uint16)
+            write_series(tmp_path / folder / f"{n}{at}", voxels, PatientName=patient, PatientID=f"{patient}{at}")
+    with pytest.raises(LabelError, match=r"1 of 3 folders .* by a DICOM header") as caught:
+        build_index([tmp_path])
+    assert "Halvorsen" not in str(caught.value)
+    shutil.rmtree(tmp_path / "Halvorsen")
+    assert {row.label for row in build_index([tmp_path]).rows()} == {"glioma", "healthy"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cats", "dogs"),
+        ("glioma", "healthy"),
+        ("ants", "bees"),
+        ("roses", "tulips", "lilacs"),
+        ("gesunde Probanden", "mit Läsion"),
+    ],
+)
+def test_folders_that_are_classes_stay_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+    assert {row.label for row in build_index([_classes(tmp_path / "data", *names)]).rows()} == set(names)
+    given = [_classes(tmp_path / "given", *names) / name for name in names]
+    assert {row.label for row in build_index(given).rows()} == set(names)
 
 
 @pytest.mark.parametrize("given", ["berg", "berg/t1.nii.gz", "berg/anna.nii.gz"])

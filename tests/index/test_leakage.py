@@ -55,6 +55,21 @@ def test_every_study_that_leaks_is_in_a_pair() -> None:
     assert {pair.study for pair in pairs} == {"s0", "s4", "s8"}
 
 
+def test_copies_are_told_before_patients(tmp_path: Path) -> None:
+    """Those among one patient's studies, too."""
+    side = ("train", "test")
+    rows = [row(f"p{n}", group=f"g{n // 2}", split=side[n % 2], cluster=n) for n in range(8)]
+    rows += [row(f"c{n}", group=f"h{n // 2}", split=side[n % 2], cluster=20 + n // 2) for n in range(8)]
+    leaks = find_leaks(rows)
+    copies = [leak.why == "the same or nearly the same picture" for leak in pairs_across(rows)]
+    assert copies == [True] * 4 + [False] * 4
+    assert [leak.why for leak in leaks[:4]] == ["the same or nearly the same picture"] * 4
+    error = GivenSplitLeaks(rows, leaks, Index.of(rows))
+    assert "4 clusters of near-duplicates and 8 patients" in str(error)
+    shown = [line for line in str(error).splitlines() if ": one patient" in line or "same picture" in line]
+    assert ["same picture" in line for line in shown] == [True] * 4 + [False]
+
+
 def test_an_accepted_leak_keeps_the_split_and_is_told(tmp_path: Path) -> None:
     data = _leaky(tmp_path / "data")
     index = build_index([data], accept_leak=True)

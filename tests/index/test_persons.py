@@ -101,6 +101,23 @@ def test_names_of_persons_are_hidden(case: Callable[[str], str]) -> None:
     assert [name for name in PERSONS if not may_name_patient(case(name))] == []
 
 
+@pytest.mark.parametrize("name", ["SmithJohn1961", "Doe_J_1961", "mueller-1958", "1949 Kowalska", "JaneDoe1961_t1"])
+def test_a_year_beside_a_name_does_not_save_it(name: str) -> None:
+    assert may_name_patient(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BraTS_2019", "Brats18_2013_12_1", "MICCAI_2020", "isles2022", "cat.1961", "slice_1950", "Te-gl_2001",
+        "IM_2001", "scan2015", "2015_2018", "glioma_2019", "OAS1_1950_MR1", "sub-1950", "1961", "ADNI_002_S_0295",
+        "P1950", "T1_1999",
+    ],
+)  # fmt: skip
+def test_a_year_beside_words_of_the_trade_makes_no_person(name: str) -> None:
+    assert not may_name_patient(name)
+
+
 def test_surnames_that_are_words_are_hidden_but_one() -> None:
     assert [name for name in SURNAMES_THAT_ARE_WORDS if not may_name_patient(name)] == ["head"]
 

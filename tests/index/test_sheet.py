@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from secondread.errors import LabelError
+from secondread.index import build_index
 from secondread.index.draft import Draft
 from secondread.index.sheet import read_images
 from tests.index.makers import nifti, picture
@@ -62,6 +63,29 @@ def test_a_missing_file_is_a_reason_and_all_missing_an_error(folder: Path) -> No
     ]
     with pytest.raises(LabelError, match=r"no image of .* the first: the image x.png does not exist"):
         _read(folder, "image\nx.png\ny.png\n")
+
+
+def test_a_name_that_no_file_can_have_costs_its_line_alone(folder: Path) -> None:
+    drafts = _read(folder, f"image,mask\n{'n' * 400}.png,\n0.png,{'m' * 400}.png\n1.png,\n")
+    assert [draft.reason is None for draft in drafts] == [False, False, True]
+    assert "n.png cannot be looked for: File name too long" in (drafts[0].reason or "")
+    (folder / "labelled.csv").write_text(f"image,label\n{'n' * 400}.png,a\n.,a\n0.png,a\n1.png,b\n")
+    index = build_index([folder / "labelled.csv"])
+    assert [row.study for row in index.rows()] == ["0", "1"]
+    assert sum(row.excluded for row in index.all_rows()) == 2
+
+
+@pytest.mark.parametrize("sign", ["\0", "\x1b", "\x7f", "\x85"])
+def test_control_characters_are_refused_with_their_line(folder: Path, sign: str) -> None:
+    with pytest.raises(LabelError, match=r"data\.csv, line 3 holds the control character '\\x[0-9a-f]{2}'"):
+        _read(folder, f"image,label\n0.png,a\n1{sign}.png,b\n")
+
+
+def test_columns_about_patients_have_a_place_of_their_own(folder: Path) -> None:
+    with pytest.raises(LabelError, match=r"'sex', 'age'; known are .*; give them to `secondread evaluate --about`"):
+        _read(folder, "image,sex,age\n0.png,f,40\n")
+    with pytest.raises(LabelError, match="give 'sex' to `secondread evaluate --about`"):
+        _read(folder, "image,sex,remark\n0.png,f,none\n")
 
 
 def test_a_line_without_image_is_a_reason(folder: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_second_scan_of_one_contrast_becomes_a_study_of_the_same_patient() -> 
 def test_brain_masks_are_no_lesions() -> None:
     tree = _tree("p1_t1.nii.gz", "p1_brain_mask.nii.gz")
     assert [draft.mask for draft in tree.drafts] == [None]
-    assert any("brain or skull masks" in note for note in tree.notes)
+    assert any("1 mask of brain or skull was left aside" in note for note in tree.notes)
 
 
 def test_a_patient_on_both_sides_of_a_given_split_is_one_patient() -> None:

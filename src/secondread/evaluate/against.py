@@ -18,8 +18,8 @@ from secondread.evaluate.origins import Origin, command, origin_of
 from secondread.evaluate.paired import Comparison, compare_predictions
 from secondread.evaluate.predictions import PREDICTIONS, read_predictions
 from secondread.evaluate.run import Progress, StudyReader, evaluate
-from secondread.evaluate.words import counted
 from secondread.files import write_whole
+from secondread.index.words import counted
 from secondread.infer import load_model
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from secondread.evaluate.alarms import ALARM_RATES
 from secondread.evaluate.delong import compare_areas
 from secondread.evaluate.intervals import LOG, LOGIT, TO_TWO, Figure, apart, wilson
 from secondread.evaluate.lines import Better, Measure, auc_of, mean_of, ratio_of
-from secondread.evaluate.words import counted
+from secondread.index.words import counted
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,6 +9,7 @@ from secondread.evaluate.audit import Audit
 from secondread.evaluate.curves import Verdict
 from secondread.evaluate.figures import Line
 from secondread.evaluate.intervals import FEW_GROUPS
+from secondread.index.words import counted
 
 BASELINES = {
     "presence_auc": "tossing a coin",
@@ -43,12 +44,6 @@ class Counts:
     groups: int
     unread: int
     absent: str | None = None
-
-
-def counted(number: int, what: str) -> str:
-    """``1 study``, ``1,200 studies``: a number with its noun."""
-    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return f"{number:,} {what if number == 1 else plural}"
 
 
 def headline_of(lines: Sequence[Line], has_normal: bool, categories: int) -> Line | None:

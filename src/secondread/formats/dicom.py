@@ -167,14 +167,14 @@ def is_dicom(path: Path) -> bool:
     return not path.name.startswith(".") and kind_of(path) == "dicom"
 
 
-def tells_patient(path: Path) -> bool:
-    """Whether the names of a DICOM file and of the folders above it repeat what its header says of the patient: a word
-    of the name, a number, a date. ``path`` may be a folder with a series; where it cannot be read the first file beside
-    it that can speaks for it, and False is said where none can."""
+def tells_patient(path: Path, name: str | None = None) -> bool:
+    """Whether ``name``, else the names of a DICOM file and the folders above it, repeat what its header says of the
+    patient: a word of the name, a number, a date. ``path`` may be a folder with a series; where it cannot be read the
+    first file beside it that can speaks for it, and False is said where none can."""
     said = _identity(path)
     words = {re.sub(r"[\W_]+", "", word) for text in said for word in re.split(r"[\^=,\s]+", text.casefold())}
     told = {word for word in words if len(word) >= MIN_TELLING and word not in _NOBODY and word.strip("x0")}
-    place = "/".join(path.parts).casefold()
+    place = (name or "/".join(path.parts)).casefold()
     named = set(re.split(r"[\W_]+", place))
     # Dates and numbers are written with dashes or without, names run into each other.
     run_together = re.sub(r"[\W_]+", "", place)

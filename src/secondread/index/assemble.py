@@ -9,6 +9,7 @@ from pathlib import Path
 from secondread.formats import Header
 from secondread.index.draft import Draft
 from secondread.index.names import Role, base_of
+from secondread.index.words import counted
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def as_studies(items: Sequence[Item], folder: str, place: Place) -> tuple[list[D
     drafts += [_draft([item], [], _join(folder, item.stem), place) for item in pictures]
     notes = []
     if pictures:
+        named = counted(len(pictures), "picture is", "pictures are")
         notes.append(
-            f"{len(pictures)} pictures are named like masks ({pictures[0].source.name}) but belong to no other "
-            f"picture; they are taken as scans."
+            f"{named} named like masks ({pictures[0].source.name}), with no other picture to belong to: taken as scans."
         )
     reason = "it is named like a mask, and no scan beside it has the same name"
     drafts += [
@@ -151,6 +152,7 @@ def _draft(scans: Sequence[Item], masks: Sequence[Item], name: str, place: Place
         contrasts=(None,) * len(scans),
         headers=tuple(item.header for item in scans),
         label=place.label,
+        label_from_folder=place.label is not None,
         mask=files[0] if len(files) == 1 else None,
         group=place.group,
         group_from="folder" if place.group else "study",

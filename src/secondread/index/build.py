@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secondread.errors import DataError, LabelError
 from secondread.formats.header import READABLE
+from secondread.index.classes import without_patients
 from secondread.index.duplicates import cluster
 from secondread.index.gather import gather
 from secondread.index.inspect import inspect
@@ -18,6 +19,7 @@ from secondread.index.names import is_normal, squeeze
 from secondread.index.split import SAME_PATIENT, Leak, find_leaks, freeze
 from secondread.index.summary import studies_of_patients
 from secondread.index.table import SPLITS, AcceptedLeak, Index, Row
+from secondread.index.words import counted
 
 Progress = Callable[[str, int, int], None]
 
@@ -59,7 +61,7 @@ def build_index(
 
     Raises:
         DataError: nothing there, or nothing that can be read.
-        LabelError: labels that contradict each other or the files.
+        LabelError: labels that contradict each other or the files; class folders called after patients.
         GivenSplitLeaks: a given split divides a patient or near-duplicates, and is neither to be repaired nor accepted.
         UsageError: fractions that are no shares.
     """
@@ -69,6 +71,8 @@ def build_index(
     if len(data) == 1 and data[0].suffix.lower() == ".parquet" and labels is None and not normal:
         return _reopened(Index.load(data[0]), settle)
     drafts, indexed, notes = gather([Path(path) for path in data], normal, progress)
+    drafts, more = without_patients(drafts, labels_follow=labels is not None)
+    notes += more
     if labels is not None:
         drafts, more = join_labels(drafts, labels.absolute())
         notes += more
@@ -145,9 +149,9 @@ def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[R
         DataError: nothing there that looks like a scan.
     """
     drafts, indexed, _ = gather([Path(path) for path in data], (), progress)
-    # The label stays until names are settled: a folder that is a class is no patient's name.
-    unmarked = [replace(draft, mask=None, split=None) for draft in drafts]
-    rows = [replace(row, label=None) for row in (*indexed, *inspect(unmarked, progress))]
+    # Without its label: a folder given to be read is more often a patient's than a class.
+    unmarked = [replace(draft, label=None, mask=None, split=None) for draft in drafts]
+    rows = [*(replace(row, label=None) for row in indexed), *inspect(unmarked, progress)]
     if not rows:
         names = ", ".join(str(path) for path in data)
         raise DataError(f"no scan in {names}: {READABLE} are read")
@@ -181,7 +185,8 @@ def _require_some(rows: Sequence[Row], data: Sequence[Path]) -> None:
     if all(row.excluded for row in rows):
         reasons = Counter(row.reason for row in rows).most_common(3)
         said = "; ".join(f"{reason} ({count})" if count > 1 else f"{reason}" for reason, count in reasons)
-        raise DataError(f"none of the {len(rows)} studies can be used: {said}")
+        which = "the only study cannot" if len(rows) == 1 else f"none of the {len(rows):,} studies can"
+        raise DataError(f"{which} be used: {said}")
 
 
 def _mark_normal(rows: Sequence[Row], named: Sequence[str]) -> tuple[list[Row], list[str]]:
@@ -216,9 +221,9 @@ def _group_notes(rows: Sequence[Row]) -> list[str]:
     if mixed:
         first, second = mixed[0][0], next(row for row in mixed[0] if row.label != mixed[0][0].label)
         notes.append(
-            f"{len(mixed):,} patients have studies with different labels, such as {first.study} ({first.label}) and "
-            f"{second.study} ({second.label}): possible for a real patient, a mistake for most diagnoses. All studies "
-            f"of a patient stay on one side of the split."
+            f"{counted(len(mixed), 'patient has', 'patients have')} studies with different labels, such as "
+            f"{first.study} ({first.label}) and {second.study} ({second.label}): possible for a real patient, a "
+            f"mistake for most diagnoses. All studies of a patient stay on one side of the split."
         )
     return notes
 
@@ -233,7 +238,7 @@ def _oddities(rows: Sequence[Row]) -> list[str]:
         )
     unlabelled = sum(row.label is None for row in kept)
     if 0 < unlabelled < len(kept):
-        notes.append(f"{unlabelled:,} studies have no label.")
+        notes.append(f"{counted(unlabelled, 'study has', 'studies have')} no label.")
     members: dict[int, list[Row]] = defaultdict(list)
     for row in kept:
         members[row.cluster].append(row)
@@ -241,14 +246,14 @@ def _oddities(rows: Sequence[Row]) -> list[str]:
     if several:
         bytes_equal = len(kept) - len({row.sha256 for row in kept})
         notes.append(
-            f"{sum(map(len, several)):,} studies form {len(several):,} clusters of copies or near-copies "
-            f"({bytes_equal:,} are the same bytes as another)."
+            f"{sum(map(len, several)):,} studies form {counted(len(several), 'cluster', 'clusters')} of copies or "
+            f"near-copies ({counted(bytes_equal, 'is', 'are')} the same bytes as another)."
         )
     torn = [group for group in several if len({row.label for row in group if row.label is not None}) > 1]
     if torn:
         first, second = torn[0][0], next(row for row in torn[0] if row.label != torn[0][0].label)
         notes.append(
-            f"{len(torn):,} clusters of near-copies carry different labels, such as {first.study} ({first.label}) and "
-            f"{second.study} ({second.label}): look at them."
+            f"{counted(len(torn), 'cluster of near-copies carries', 'clusters of near-copies carry')} different "
+            f"labels, such as {first.study} ({first.label}) and {second.study} ({second.label}): look at them."
         )
     return notes

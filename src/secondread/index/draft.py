@@ -20,6 +20,7 @@ class Draft:
         group, group_from: the patient where the data name one, and how.
         reason: why the study cannot be used, if that is known already.
         origin: where it stands in the data, for messages: ``labels.csv, line 3``.
+        label_from_folder: whether the label is the name of a folder.
         written: names of the study and the group that a table's columns give: a person chose them, they are no paths.
         headers: one per image where they were read on the way (a DICOM series has hundreds of them), else empty.
     """
@@ -35,5 +36,6 @@ class Draft:
     split: str | None = None
     reason: str | None = None
     origin: str = ""
+    label_from_folder: bool = False
     written: tuple[str, ...] = ()
     headers: tuple[Header | None, ...] = ()

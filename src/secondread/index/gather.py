@@ -19,6 +19,7 @@ from secondread.index.names import is_normal, is_picture, patient_of, role_of, s
 from secondread.index.sheet import read_images
 from secondread.index.table import Index, Row
 from secondread.index.tree import Tree, read_tree
+from secondread.index.words import counted
 
 Progress = Callable[[str, int, int], None]
 
@@ -152,7 +153,7 @@ def _name_roots(trees: Sequence[Tree], normal: Sequence[str]) -> tuple[list[Tree
     if not labelling:
         return list(trees), []
     named = [_with(tree, label=tree.name) if tree in plain and tree.name in labelling else tree for tree in trees]
-    return named, [f"The names of the folders given are labels: {', '.join(sorted(labelling))}."]
+    return named, ["The names of the folders given are labels, where no table says otherwise."]
 
 
 def _labelled(tree: Tree) -> bool:
@@ -160,8 +161,13 @@ def _labelled(tree: Tree) -> bool:
 
 
 def _with(tree: Tree, *, label: str | None = None, split: str | None = None) -> Tree:
-    drafts = (replace(draft, label=draft.label or label, split=draft.split or split) for draft in tree.drafts)
-    return replace(tree, drafts=tuple(drafts))
+    drafts = (replace(draft, split=draft.split or split) for draft in tree.drafts)
+    return replace(tree, drafts=tuple(_labelled_as(draft, label, from_folder=True) for draft in drafts))
+
+
+def _labelled_as(draft: Draft, label: str | None, *, from_folder: bool) -> Draft:
+    """A draft that has no label with this one."""
+    return draft if draft.label or not label else replace(draft, label=label, label_from_folder=from_folder)
 
 
 def _once_each(drafts: Sequence[Draft], rows: Sequence[Row]) -> tuple[list[Draft], list[str]]:
@@ -190,14 +196,14 @@ def _once_each(drafts: Sequence[Draft], rows: Sequence[Row]) -> tuple[list[Draft
             first[key] = draft
             out.append(draft)
     # The line that has a label speaks for one without.
-    out = [replace(d, label=d.label or _label_of(d, labelled)) for d in out]
-    notes = [f"{again:,} studies were listed twice and taken once."] if again else []
+    spoken = ((draft, _spokesman(draft, labelled)) for draft in out)
+    out = [_labelled_as(d, o.label, from_folder=o.label_from_folder) if o else d for d, o in spoken]
+    notes = [f"{counted(again, 'study was', 'studies were')} listed twice and taken once."] if again else []
     return out, notes
 
 
-def _label_of(draft: Draft, labelled: dict[str, Draft]) -> str | None:
-    other = labelled.get(os.path.realpath(draft.images[0])) if draft.images else None
-    return other.label if other else None
+def _spokesman(draft: Draft, labelled: dict[str, Draft]) -> Draft | None:
+    return labelled.get(os.path.realpath(draft.images[0])) if draft.images else None
 
 
 def _with_patient(draft: Draft) -> Draft:

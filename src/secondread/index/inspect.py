@@ -81,7 +81,7 @@ def told_by(drafts: Sequence[Draft]) -> frozenset[str]:
 
 def _named_discreetly(row: Row, told: Collection[str]) -> Row:
     """The row with stand-ins for names that tell, see ``discreet``; ``images`` still say where the files lie."""
-    known = any(_tells_patient(image) for image in row.images)
+    known = any(tells_patient(image) for image in row.images)
     study = discreet(row.study, known=known)
     # A group that is no identifier by itself may be the name of a folder.
     group = discreet(row.group, known=known and row.group_from in ("study", "folder"))
@@ -106,12 +106,14 @@ def _without_persons(name: str, told: Collection[str]) -> str:
     )
 
 
-def _tells_patient(image: Path) -> bool:
+def tells_patient(image: Path, name: str | None = None) -> bool:
+    """Whether a source's names, or ``name``, repeat what its DICOM header says of the patient; False for other kinds
+    and where no header can be read."""
     from secondread.formats import dicom
 
     path, _ = split_source(image)
     try:
-        return kind_of(path) == "dicom" and dicom.tells_patient(path)
+        return kind_of(path) == "dicom" and dicom.tells_patient(path, name)
     except (SecondreadError, OSError):
         return False
 

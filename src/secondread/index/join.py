@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from secondread.errors import LabelError
 from secondread.index.draft import Draft
 from secondread.index.names import stem_of
-from secondread.index.sheet import LABEL_COLUMNS, Line, Sheet, check_columns, read_sheet, split_cell
+from secondread.index.sheet import LABEL_COLUMNS, Line, Sheet, check_columns, read_sheet, split_cell, why_missing
+from secondread.index.words import counted
 
 KEYS = ("study", "image", "group")
 """The columns that say what a line is about, the most exact first; the first that the table has is the key."""
@@ -105,6 +106,7 @@ def _apply(draft: Draft, sheet: Sheet, line: Line, key: str) -> Draft:
     changed = replace(
         draft,
         label=line.get("label") or draft.label,
+        label_from_folder=draft.label_from_folder and not line.get("label"),
         site=line.get("site") or draft.site,
         split=split_cell(sheet, line) or draft.split,
         group=group or draft.group,
@@ -113,8 +115,8 @@ def _apply(draft: Draft, sheet: Sheet, line: Line, key: str) -> Draft:
     if mask is None:
         return changed
     place = sheet.path.parent / mask
-    if not place.exists():
-        return replace(changed, reason=draft.reason or f"the mask {mask} of {sheet.at(line)} does not exist")
+    if reason := why_missing("mask", place):
+        return replace(changed, reason=draft.reason or f"{reason} ({sheet.at(line)})")
     return replace(changed, mask=place)
 
 
@@ -124,8 +126,9 @@ def _notes(
     notes = [f"Labels were joined from {sheet.path.name} by its column {key!r}."]
     if strangers:
         named = ", ".join(str(line.get(key)) for line in strangers[:3])
-        notes.append(f"{len(strangers):,} lines of {sheet.path.name} are about no study that was found ({named}).")
+        lines = counted(len(strangers), f"line of {sheet.path.name} is", f"lines of {sheet.path.name} are")
+        notes.append(f"{lines} about no study that was found ({named}).")
     changed = [a for b, a in zip(before, after, strict=True) if b.label and b.label != a.label]
     if changed:
-        notes.append(f"{sheet.path.name} renamed the labels of {len(changed):,} studies that their folders gave.")
+        notes.append(f"{sheet.path.name} renamed {counted(len(changed), 'label', 'labels')} that folders gave.")
     return notes

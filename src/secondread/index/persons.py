@@ -126,7 +126,8 @@ PLAIN_WORDS = frozenset(
     unfinished flat slab sliver wide narrow gone lost found again another same equal here there where what which this
     that these those it is are was see look note notes linked loose plain clear opaque odd strange weird funny kept
     keep moved renamed ok okay nonsense dense sparse one hold zeros ones dot dots print prints printed palette bit
-    made capture captures contact curves readings
+    made capture captures contact curves readings miccai rsna asnr isbi midl isic isles lumiere kits acdc picai fets
+    wmh mrbrains decathlon nlst cptac pdgm
     """.split()  # noqa: SIM905
 )
 """Words of the trade that folders and files are named with; no patient is called so, or hardly one."""
@@ -157,6 +158,8 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 MIN_SPOKEN = 3
 """Letters of a word that counts as a name where a number stands beside it: shorter ones are codes of sites."""
 
+_YEAR = re.compile(r"(?<!\d)(?:19\d\d|20[0-2]\d)(?!\d)")
+
 _VOWEL = re.compile(r"[aeiouyäöüåøæáàâãéèêëíìîïóòôõúùûý]|[^\x00-\x7f]", re.IGNORECASE)
 
 
@@ -166,24 +169,37 @@ def may_name_patient(name: str, told: Collection[str] = ()) -> bool:
     contrasts.
 
     With a number in it, it takes two such words, and no known naming scheme: ``john_smith_2`` may be a person,
-    ``cat_2`` and ``BraTS-GLI-00001`` are not taken for any.
+    ``cat_2`` and ``BraTS-GLI-00001`` are not taken for any. A year is no such number, but goes well with a person:
+    beside it (``Doe_J_1961``) one word that can be spoken is enough.
     """
     bare = squeeze(name)
     if name.startswith(HIDDEN) or not bare or bare in told:
         return False
     if is_normal(name) or split_of(name):
         return False
-    parts = [part for part in _WORD.findall(name) if not is_contrast_word(part)]
-    spelt = [hump for part in parts if part.isalpha() for hump in _HUMP.split(part)]
-    strange = _strangers(spelt)
-    if all(part.isalpha() for part in parts):
+    dateless = _YEAR.sub(" ", name)
+    parts = [part for part in _WORD.findall(dateless) if not is_contrast_word(part)]
+    strange = _strangers(parts)
+    alone = all(part.isalpha() for part in parts)
+    if alone and dateless == name:
         return sum(map(len, strange)) > 1
     spoken = [word for word in strange if len(word) >= MIN_SPOKEN and _VOWEL.search(word)]
-    return len(spoken) > 1 and patient_of(name) is None
+    return len(spoken) > (not alone) and patient_of(name) is None
 
 
-def _strangers(spelt: list[str]) -> list[str]:
+def _spelt(part: str) -> list[str]:
+    """The words that are run together in one (``JaneDoe``); ``BraTS`` is one of the trade as it stands."""
+    return [part] if _is_plain(part.casefold()) else _HUMP.split(part)
+
+
+def is_full_name(name: str) -> bool:
+    """Whether a part of a path may be a person's first and last name: two words at least, neither of the trade."""
+    return may_name_patient(name) and sum(len(word) > 1 for word in _strangers(_WORD.findall(_YEAR.sub(" ", name)))) > 1
+
+
+def _strangers(parts: list[str]) -> list[str]:
     """The words that are not of the trade. Words that describe count as such where they stand beside none."""
+    spelt = [word for part in parts if part.isalpha() for word in _spelt(part)]
     found = [word for word in spelt if not _is_plain(word.casefold())]
     lone = len(found) == len(spelt)
     return [word for word in found if lone or word.casefold() not in DESCRIBING]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,12 @@ from secondread.index.names import is_picture, split_of, stem_of
 
 IMAGE_COLUMNS = ("image", "label", "mask", "group", "site", "split", "study", "contrast")
 LABEL_COLUMNS = ("study", "image", "group", "label", "mask", "site", "split")
+ABOUT_PATIENTS = ("sex", "gender", "age", "race", "ethnic", "scanner", "vendor", "manufacturer", "field")
+"""Columns that begin so are about patients and their scanners: figures are told by them, and nothing is learned."""
 MISSING = frozenset({"", "n/a", "na", "nan", "null"})
 """Cells that say nothing. "none" is not among them: it may be a class."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ class Sheet:
 def read_sheet(path: Path) -> Sheet:
     """Read a table with a header line; comma, semicolon or tab apart, UTF-8 with or without a byte-order mark.
 
-    Column names are lowered and stripped. Raises LabelError: no such file, not UTF-8, no header, a column named
-    twice, a line with more cells than the header.
+    Column names are lowered and stripped. Raises LabelError: no such file, not UTF-8, control characters in it, no
+    header, a column named twice, a line with more cells than the header.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -53,6 +58,11 @@ def read_sheet(path: Path) -> Sheet:
         raise LabelError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
     except OSError as error:
         raise LabelError(f"cannot read {path}: {error.strerror}") from error
+    if control := _CONTROL.search(text):
+        raise LabelError(
+            f"{path}, line {text.count(chr(10), 0, control.start()) + 1} holds the control character "
+            f"{control[0]!a}: take it out"
+        )
     header_line = text.split("\n", 1)[0]
     delimiter = max("\t;,", key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -82,9 +92,12 @@ def check_columns(sheet: Sheet, known: Sequence[str], needed: Iterable[str]) -> 
     """Raise LabelError for a column outside ``known``, or if none of ``needed`` is there."""
     unknown = [column for column in sheet.columns if column not in known]
     if unknown:
+        about = [column for column in unknown if column.startswith(ABOUT_PATIENTS)]
+        said = " and ".join(map(repr, about)) if len(about) < len(unknown) else "them"
+        hint = f"; give {said} to `secondread evaluate --about`, in a table of its own" if about else ""
         raise LabelError(
             f"{sheet.path} has the unknown column{'s' * (len(unknown) > 1)} "
-            f"{', '.join(repr(column) for column in unknown)}; known are {', '.join(known)}"
+            f"{', '.join(repr(column) for column in unknown)}; known are {', '.join(known)}{hint}"
         )
     if not any(column in sheet.columns for column in needed):
         raise LabelError(f"{sheet.path} needs a column {' or '.join(needed)}; it has {', '.join(sheet.columns)}")
@@ -123,7 +136,7 @@ def _above_all(sheet: Sheet) -> Path | None:
 
 
 def _outside(image: str) -> bool:
-    return Path(image).is_absolute() or Path(image).parts[0] == os.pardir
+    return Path(image).is_absolute() or Path(image).parts[:1] == (os.pardir,)
 
 
 def _place(sheet: Sheet, image: str) -> Path:
@@ -140,13 +153,9 @@ def _draft(sheet: Sheet, line: Line, above: Path | None) -> Draft:
     image, mask, group = line.get("image"), line.get("mask"), line.get("group")
     source = None if image is None else sheet.path.parent / image
     mask_path = None if mask is None else sheet.path.parent / mask
-    reason = None
-    if source is None:
-        reason = "the line names no image"
-    elif not split_source(source)[0].exists():
-        reason = f"the image {source.name} does not exist"
-    elif mask_path is not None and not mask_path.exists():
-        reason = f"the mask {mask_path.name} does not exist"
+    reason: str | None = "the line names no image"
+    if source is not None:
+        reason = why_missing("image", split_source(source)[0]) or why_missing("mask", mask_path)
     written = tuple(cell for cell in (line.get("study"), group) if cell is not None)
     name = f"line {line.number}" if image is None else _name(sheet, image, above)
     study = line.get("study")
@@ -168,6 +177,16 @@ def _draft(sheet: Sheet, line: Line, above: Path | None) -> Draft:
         origin=sheet.at(line),
         written=written,
     )
+
+
+def why_missing(what: str, path: Path | None) -> str | None:
+    """Why a file that a table names cannot be had; None where it is there, or none is named."""
+    if path is None:
+        return None
+    try:
+        return None if path.exists() else f"the {what} {path.name} does not exist"
+    except OSError as error:  # a name too long, or a folder that may not be entered
+        return f"the {what} {path.name} cannot be looked for: {error.strerror}"
 
 
 def split_cell(sheet: Sheet, line: Line) -> str | None:

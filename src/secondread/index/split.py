@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from secondread.errors import LeakError, UsageError
 from secondread.index.duplicates import components
 from secondread.index.table import SPLITS, Row
+from secondread.index.words import counted
 
 MIN_UNITS = len(SPLITS)
 """A label with at least this many units is on every side."""
@@ -143,10 +144,12 @@ def pairs_across(rows: Sequence[Row]) -> list[Leak]:
     patients."""
     groups, clusters = [row.group for row in rows], [row.cluster for row in rows]
     pairs = [*_pairs(rows, clusters, SAME_PICTURE), *_pairs(rows, groups, SAME_PATIENT)]
-    once = {(leak.study, leak.other): leak for leak in reversed(pairs)}
+    once: dict[tuple[str, str], Leak] = {}
+    for leak in pairs:
+        once.setdefault((leak.study, leak.other), leak)
     # Sides that meet through a study without one have no pair of their own.
     through = [leak for leak in find_leaks(rows) if leak.why == TIED]
-    return [*reversed(once.values()), *through]
+    return [*once.values(), *through]
 
 
 def _pairs(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
@@ -162,11 +165,11 @@ def _pairs(rows: Sequence[Row], keys: Sequence[object], why: str) -> list[Leak]:
 
 
 def find_leaks(rows: Sequence[Row]) -> list[Leak]:
-    """Where the sides that rows carry divide a group or a cluster: one pair of studies for each. Excluded rows are on
-    no side."""
+    """Where the sides that rows carry divide a cluster or a group, copies before patients: one pair of studies for
+    each. Excluded rows are on no side."""
     rows = [row for row in rows if not row.excluded]
     groups, clusters = [row.group for row in rows], [row.cluster for row in rows]
-    leaks = [*_divisions(rows, groups, SAME_PATIENT), *_divisions(rows, clusters, SAME_PICTURE)]
+    leaks = [*_divisions(rows, clusters, SAME_PICTURE), *_divisions(rows, groups, SAME_PATIENT)]
     told = {study for leak in leaks for study in (leak.study, leak.other)}
     unit = units(rows)
     covered = {member for row, member in zip(rows, unit.tolist(), strict=True) if row.study in told}
@@ -189,7 +192,7 @@ def divided(rows: Sequence[Row]) -> int:
 
 def patients_or_clusters(count: int) -> str:
     """So many units, in words."""
-    return f"{count:,} {'patient or cluster' if count == 1 else 'patients or clusters'} of near-duplicates"
+    return f"{counted(count, 'patient or cluster', 'patients or clusters')} of near-duplicates"
 
 
 def _sides(rows: Sequence[Row]) -> NDArray[np.int64]:
@@ -305,10 +308,8 @@ def _absences(deal: _Deal, labels: Sequence[str]) -> list[str]:
         absent = [SPLITS[s] for s in range(len(SPLITS)) if deal.on(s, number) == 0 and deal.target[s].sum() > 0]
         if absent:
             what = f"label {label!r}" if label else "studies without a label"
-            notes.append(
-                f"No {' and no '.join(absent)} study of {what}, of which there are {deal.units[number]} "
-                f"patients that can be told apart."
-            )
+            known = counted(int(deal.units[number]), "patient")
+            notes.append(f"No {' and no '.join(absent)} study of {what}, with {known} that can be told apart.")
     return notes
 
 
@@ -317,10 +318,11 @@ def refusal(rows: Sequence[Row], leaks: Sequence[Leak]) -> str:
     shown = "\n  ".join(str(leak) for leak in leaks[:MAX_SHOWN])
     more = f"\n  and {len(leaks) - MAX_SHOWN:,} more" if len(leaks) > MAX_SHOWN else ""
     studies, count = sum(not row.excluded for row in rows), divided(rows)
+    who, copies = counted(patients, "patient"), counted(len(leaks) - patients, "cluster")
     return (
         f"the given split leaks: of {studies:,} studies, {patients_or_clusters(count)} {'is' if count == 1 else 'are'} "
-        f"divided between train, validation and test ({patients:,} patients, {len(leaks) - patients:,} clusters, some "
-        f"tied to each other), so that any figure on the test studies would be too good.\n  {shown}{more}\n"
+        f"divided between train, validation and test ({copies} and {who}, some tied to each other), so that any figure "
+        f"on the test studies would be too good.\n  {shown}{more}\n"
         f"Mend the split in the data, or have these patients dealt anew: "
         f"`secondread index DATA --repair -o index.parquet`, then train on that file. "
         f"`secondread train DATA --accept-leak` trains all the same, and the report says so."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from secondread.discreet import HIDDEN
+from secondread.discreet import HIDDEN, printable
 from secondread.index.table import SPLITS, Index, Row
+from secondread.index.words import counted
 
 MAX_LINES = 12
 """So many values of one column, or excluded studies, are shown."""
@@ -22,7 +24,7 @@ def summarise(index: Index) -> str:
         _by_label(rows),
         _facts(rows),
         _excluded(excluded),
-        "\n".join(f"- {note}" for note in index.notes),
+        "\n".join(f"- {printable(note)}" for note in index.notes),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -30,8 +32,7 @@ def summarise(index: Index) -> str:
 def studies_of_patients(rows: Sequence[Row]) -> str:
     """In words: 12 studies of 1 patient."""
     patients = len({row.group for row in rows})
-    studies = "1 study" if len(rows) == 1 else f"{len(rows):,} studies"
-    return f"{studies} of {patients:,} patient{'' if patients == 1 else 's'}"
+    return f"{counted(len(rows), 'study', 'studies')} of {counted(patients, 'patient', 'patients')}"
 
 
 def _by_label(rows: Sequence[Row]) -> str:
@@ -101,7 +102,7 @@ def _excluded(rows: Sequence[Row]) -> str:
     lines = [f"Excluded ({len(rows):,})"]
     for reason, mine in sorted(reasons.items(), key=lambda item: -len(item[1]))[:MAX_LINES]:
         others = f" and {len(mine) - 1:,} more" if len(mine) > 1 else ""
-        lines.append(f"  {mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}")
+        lines.append(printable(f"  {mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}"))
     if len(reasons) > MAX_LINES:
         lines.append(f"  and {len(reasons) - MAX_LINES:,} other reasons")
     if any(HIDDEN in row.study for row in rows):
@@ -110,14 +111,20 @@ def _excluded(rows: Sequence[Row]) -> str:
 
 
 def _common(row: Row) -> str:
-    """The reason without the names of the study's own files, so that equal faults count together."""
+    """The reason without the names of the study and its own files, so that equal faults count together."""
     reason = row.reason or ""
-    for path in (*row.images, *([row.mask] if row.mask else [])):
-        reason = reason.replace(path.name, "the file")
+    names = {path.name for path in (*row.images, *([row.mask] if row.mask else []))}
+    for name in sorted({row.study, *names} - {""}, key=len, reverse=True):
+        reason = re.sub(rf"(the (?:image|mask) )?(?<!\w){re.escape(name)}(?!\w)", _nameless, reason)
     return reason
 
 
+def _nameless(found: re.Match[str]) -> str:
+    return (found[1] or "the file ").rstrip()
+
+
 def _columns(lines: Sequence[Sequence[str]]) -> str:
+    lines = [list(map(printable, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

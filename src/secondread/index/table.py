@@ -25,6 +25,7 @@ import polars as pl
 
 from secondread.errors import ChecksumError, DataError, UnsupportedFormat, writing
 from secondread.files import write_whole
+from secondread.index.words import counted
 
 VERSION = 3
 """Of the columns and their meaning. A reader refuses versions that it does not know."""
@@ -118,10 +119,11 @@ class AcceptedLeak:
 
     def __str__(self) -> str:
         shares = " and ".join(f"{count:,} {side}" for side, count in self.studies.items())
+        patients, clusters = counted(self.patients, "patient"), counted(self.clusters, "cluster")
         return (
-            f"LEAKY SPLIT, accepted with --accept-leak: {self.patients:,} patients and {self.clusters:,} clusters of "
-            f"near-duplicates (some are both) are on two sides; {shares} studies share a patient or a picture with the "
-            f"training studies. Every figure on them is too good."
+            f"LEAKY SPLIT, accepted with --accept-leak: {patients} and {clusters} of near-duplicates (some are both) "
+            f"are on two sides; {shares} studies share a patient or a picture with the training studies. Every figure "
+            f"on them is too good."
         )
 
 

@@ -21,6 +21,7 @@ from secondread.errors import LabelError
 from secondread.index.assemble import Item, Place, as_one_study, as_studies, one_study
 from secondread.index.draft import Draft
 from secondread.index.names import base_of, is_normal, patient_of, split_of, squeeze
+from secondread.index.words import counted
 
 Shape = Literal["splits", "classes", "patients", "flat"]
 
@@ -77,7 +78,8 @@ def read_tree(root: Path, items: Sequence[Item], normal: Sequence[str] = ()) -> 
     drafts = _grow(node, Place(), normal, notes)
     aside = sum(item.role == "aside" for item in items)
     if aside:
-        notes.append(f"{root.name}: {aside} brain or skull masks were left aside: they mark no lesion.")
+        left = counted(aside, "mask of brain or skull was", "masks of brain or skull were")
+        notes.append(f"{root.name}: {left} left aside: no lesion is marked there.")
     return Tree(root.name, shape, tuple(drafts), tuple(notes))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from secondread.discreet import HIDDEN, without_places
+from secondread.discreet import HIDDEN, printable, without_places
 from secondread.errors import InputError, ResourceError, SecondreadError, UsageError, writing
 from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
@@ -114,7 +114,7 @@ def unread_words(outcome: Outcome, out: Path) -> list[str]:
     said = []
     for error in outcome.errors:
         name, why = error["study"], error["error"]
-        said.append(f"not read: {why if name in why else f'{name}: {why}'}")
+        said.append(printable(f"not read: {why if name in why else f'{name}: {why}'}"))
     if any(HIDDEN in line for line in said):
         said.append(f"{out / KEY_NAME} says which file a hidden name stands for")
     return said

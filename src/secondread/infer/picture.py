@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.discreet import printable
 from secondread.files import write_whole
 from secondread.volume.prepare import FOREGROUND_SHARE, foreground
 
@@ -296,7 +297,7 @@ def _legend_ramp(draw: ImageDraw, x: int, y: int) -> int:
 
 
 def _shortened(draw: ImageDraw, text: str, font: FreeTypeFont, room: float) -> str:
-    text = "".join(letter if letter.isprintable() else " " for letter in text)  # a file's name may hold a new line
+    text = printable(text)
     if draw.textlength(text, font=font) <= room:
         return text
     while text and draw.textlength("…" + text, font=font) > room:
