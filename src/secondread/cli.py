@@ -349,7 +349,7 @@ def read(
         if remark:
             say(remark)
         with Progress() as progress:
-            studies = studies_in(scans, progress)
+            studies = studies_in(scans, progress, classes=reader.classes)
             outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)
         for line in unread_words(outcome, out):
             say(line)

@@ -423,6 +423,15 @@ def test_folders_called_after_persons_are_hidden_and_classes_are_not(tmp_path: P
     assert {row.label for row in studies_in([tmp_path / "scans"])} == {None}
 
 
+def test_a_folder_called_after_a_class_of_the_model_keeps_its_name(tmp_path: Path) -> None:
+    for n, name in enumerate(("Wildkatze", "Karlsson")):
+        picture(tmp_path / "new" / name / "1.png", n)
+    names = {row.study for row in studies_in([tmp_path / "new"], classes=("wildkatze", "luchs"))}
+    assert "Wildkatze/1" in names
+    assert not any("Karlsson" in name for name in names)
+    assert not any("Wildkatze" in row.study for row in studies_in([tmp_path / "new"]))
+
+
 def test_folders_of_patients_given_to_be_read_are_no_classes(tmp_path: Path) -> None:
     people = ("JaneDoe", "Kowalski", "ObrienSean")
     for n, name in enumerate(people):

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from secondread.evaluate.audit import CONTROLS, class_of
+from secondread.index.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,8 @@ def described(rows: Sequence[Row]) -> str:
     contrasts = sorted({contrast for row in rows for contrast in row.contrasts})
     masks = sum(row.mask is not None for row in rows)
     return (
-        f"{len(rows)} studies of {len({row.group for row in rows})} patients ({classes}), {masks} with a mask; "
+        f"{counted(len(rows), 'study')} of {counted(len({row.group for row in rows}), 'patient')} ({classes}), "
+        f"{masks} with a mask; "
         f"{f'{len(sites)} sites' if sites else 'sites unknown'}; contrasts: {', '.join(contrasts)}."
     )
 
@@ -61,7 +63,7 @@ def described(rows: Sequence[Row]) -> str:
 def described_judged(result: Evaluation) -> str:
     counts = result.counts
     unread = f", {counts.unread} more could not be read" if counts.unread else ""
-    return f"{counts.studies} studies of {counts.groups} patients{unread}."
+    return f"{counted(counts.studies, 'study')} of {counted(counts.groups, 'patient')}{unread}."
 
 
 def how_it_learned(result: Evaluation) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from secondread.errors import SecondreadError
 from secondread.evaluate.predictions import PREDICTIONS, read_predictions
 from secondread.index import Index
+from secondread.index.words import counted
 
 _OF_NO_MATTER = ("start", "reasons")
 """Entries of a plan that may differ between the two."""
@@ -52,7 +53,8 @@ def gain_of_starter(run: Path, out: Path, plan: dict[str, Any]) -> str:
     ]
     return (
         f"Began with the starter model's weights. Against the same training begun cold ({twin.name}), on the same "
-        f"{found.studies} studies of {found.groups} groups: {'; '.join(told) or 'no figure in common'}."
+        f"{counted(found.studies, 'study')} of {counted(found.groups, 'group')}: "
+        f"{'; '.join(told) or 'no figure in common'}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,9 +141,12 @@ def _divided_sites(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[Row]:
+def studies_in(data: Sequence[Path], progress: Progress | None = None, *, classes: Collection[str] = ()) -> list[Row]:
     """The studies below ``data``, in any form, to be read and not learned from: labels, masks and splits left aside,
     near-duplicates not looked for. One that cannot be used is there, excluded, with its reason.
+
+    Args:
+        classes: that the model names: a folder called after one is called after no person.
 
     Raises:
         DataError: nothing there that looks like a scan.
@@ -151,7 +154,7 @@ def studies_in(data: Sequence[Path], progress: Progress | None = None) -> list[R
     drafts, indexed, _ = gather([Path(path) for path in data], (), progress)
     # Without its label: a folder given to be read is more often a patient's than a class.
     unmarked = [replace(draft, label=None, mask=None, split=None) for draft in drafts]
-    rows = [*(replace(row, label=None) for row in indexed), *inspect(unmarked, progress)]
+    rows = [*(replace(row, label=None) for row in indexed), *inspect(unmarked, progress, classes)]
     if not rows:
         names = ", ".join(str(path) for path in data)
         raise DataError(f"no scan in {names}: {READABLE} are read")

@@ -37,10 +37,10 @@ _NUMBERED = re.compile(r" \(\d+\)$")
 """What ``gather`` adds to a name that two studies would share."""
 
 
-def inspect(drafts: Sequence[Draft], progress: Progress | None = None) -> list[Row]:
-    """A row per draft, in order; one that cannot be read is excluded, with the reason."""
+def inspect(drafts: Sequence[Draft], progress: Progress | None = None, words: Collection[str] = ()) -> list[Row]:
+    """A row per draft, in order; one that cannot be read is excluded, with the reason. ``words``: no person's names."""
     rows = []
-    told = told_by(drafts)
+    told = told_by(drafts) | set(map(squeeze, words))
     pool = ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="index")
     try:
         for done, row in enumerate(pool.map(lambda draft: inspect_one(draft, told), drafts), 1):

@@ -69,6 +69,11 @@ class Reader:
             self._network = Slicewise(network, round(CRANIAL_MM / spec.recipe.spacing[2]))
         self._known = None if spec.familiarity is None else Acquaintance(spec.familiarity)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What it names: categories, and the normal class where there is one."""
+        return (*self.spec.categories, *([self.spec.normal] if self.spec.normal else []))
+
     def read(self, study: Study) -> Reading:
         """Read one study.
 

@@ -45,6 +45,11 @@ class Starter:
     def __init__(self, device: str = "cpu") -> None:
         self.pictures, self.volumes = (Reader(*open_model(STARTER, name), device) for name in (PICTURES, VOLUMES))
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As :attr:`Reader.classes`."""
+        return self.pictures.classes
+
     def read(self, study: Study) -> Reading:
         """As :meth:`Reader.read`."""
         reading = (self.volumes if study.picture is None else self.pictures).read(study)
