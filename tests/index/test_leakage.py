@@ -65,7 +65,7 @@ def test_copies_are_told_before_patients(tmp_path: Path) -> None:
     assert copies == [True] * 4 + [False] * 4
     assert [leak.why for leak in leaks[:4]] == ["the same or nearly the same picture"] * 4
     error = GivenSplitLeaks(rows, leaks, Index.of(rows))
-    assert "4 clusters of near-duplicates and 8 patients" in str(error)
+    assert "(4 clusters and 8 patients, some tied to each other)" in str(error)
     shown = [line for line in str(error).splitlines() if ": one patient" in line or "same picture" in line]
     assert ["same picture" in line for line in shown] == [True] * 4 + [False]
 
