@@ -59,7 +59,8 @@ def test_ages_sex_and_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "column",
     ["name", "Patient Name", "surname", "born", "birth_date", "mrn", "patient_id", "patient", "physician", "address",
-     "phone", "e-mail", "zip code", "accession_number", "scan_date", "subject no", "19400110"],
+     "phone", "e-mail", "zip code", "accession_number", "scan_date", "subject no", "19400110", "principal investigator",
+     "rater", "annotated_by", "treating oncologist", "PI"],
 )  # fmt: skip
 def test_columns_named_as_identifiers_are_left_out(column: str, about: Table) -> None:
     found = about({column: ["1", "2"] * 10, "sex": ["F", "M"] * 10})
@@ -68,8 +69,10 @@ def test_columns_named_as_identifiers_are_left_out(column: str, about: Table) ->
 
 
 @pytest.mark.parametrize(
-    "column", ["patient_sex", "idh", "scanner", "family history", "update", "side", "age", "years_of_education"]
-)
+    "column",
+    ["patient_sex", "idh", "scanner", "family history", "update", "side", "age", "years_of_education", "site_id",
+     "scanner name", "institution"],
+)  # fmt: skip
 def test_other_columns_are_told(column: str, about: Table) -> None:
     assert set(about({column: ["1", "2"] * 10}).properties) == {column}
 
@@ -100,6 +103,31 @@ def test_only_values_that_two_patients_share_are_printed(about: Table) -> None:
     weights = about({"weight": [f"{50 + 3.7 * n:.1f}" for n in range(9)]}).properties["weight"]
     assert len(set(weights.values())) == 3
     assert all(any(word in value for word in ("below", " to ", "above")) for value in weights.values())
+
+
+def test_a_long_measure_is_told_in_thirds_of_three_digits(about: Table) -> None:
+    volumes = about({"tumour_volume_mm3": [f"{152_340.5 + 9_871 * n}" for n in range(20)]}).properties[
+        "tumour_volume_mm3"
+    ]
+    assert set(volumes.values()) == {"below 212,000", "212,000 to 281,000", "281,000 and above"}
+
+
+@pytest.mark.parametrize("column", ["age", "age_at_scan", "Age (years)", "age_at_scan_in_years", "age_yrs"])
+def test_columns_of_ages_have_bands(column: str, about: Table) -> None:
+    assert set(about({column: ["30", "50", "30", "50"]}).properties.popitem()[1].values()) == {"18 to 39", "40 to 64"}
+
+
+@pytest.mark.parametrize("column", ["age_group", "age in months", "agent"])
+def test_other_columns_that_begin_like_ages_have_none(column: str, about: Table) -> None:
+    assert set(about({column: ["3", "150", "3", "150"]}).properties.popitem()[1].values()) == {"3", "150"}
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("smoker", ["ex", "never"]), ("marital_status", ["wed", "widowed"]), ("country", ["Chad", "Cuba"])],
+)
+def test_kinds_are_told_in_any_words(column: str, cells: list[str], about: Table) -> None:
+    assert set(about({column: cells * 5}).properties[column].values()) == set(cells)
 
 
 @pytest.mark.parametrize("column", ["age", "score"])

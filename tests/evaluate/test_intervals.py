@@ -188,3 +188,18 @@ def test_a_difference_that_every_draw_agrees_on_rests_on_the_two_intervals() -> 
     assert 0.5 < found.low < 0.7
     assert found.high == 1
     assert difference(mean_of(np.ones(12)), names, None, right) is None
+
+
+def test_draws_that_differ_by_rounding_agree() -> None:
+    names = [str(n) for n in range(12)]
+
+    def almost(value: float) -> Statistic:
+        return lambda weights: value - 1e-13 * weights[:, 0]
+
+    figure = bootstrap(almost(1.0), names, edge=wilson)
+    assert figure is not None
+    assert (figure.low, figure.high) == wilson(1.0, 12)
+    low, high = (bootstrap(mean_of(np.full(12, value)), names, edge=wilson) for value in (0.0, 1.0))
+    found = difference(almost(1.0), names, low, high)
+    assert found is not None
+    assert 0.5 < found.low < 0.7

@@ -55,6 +55,19 @@ def test_a_site_like_the_others_seldom_loses_or_gains(monkeypatch: pytest.Monkey
     assert sum(verdict != "no difference to be seen" for verdict in said) <= 9
 
 
+def test_a_subgroups_area_rests_on_its_rarer_kind() -> None:
+    generator, kinds = np.random.default_rng(0), Classes((), "normal")
+    answers = []
+    for n in range(60):
+        ill = n < 3 if n < 30 else bool(n % 2)
+        presence = float(np.clip(generator.normal(0.6 if ill else 0.4, 0.2), 0, 1))
+        answers.append(Judged(f"s{n}", f"s{n}", None, None, ill, "unsure", presence, {}, {}, None))
+    side = {f"s{n}": "few ill" if n < 30 else "half" for n in range(60)}
+    figures = {line.value: line.figures["presence AUC"] for line in by_subgroup(answers, kinds, {"side": side})}
+    assert (figures["few ill"].note or "").startswith("3 groups only")
+    assert figures["half"].note is None
+
+
 def test_a_property_with_one_value_is_none() -> None:
     assert by_subgroup([judged("a", True), judged("b", False)], CLASSES, {"site": {"a": "x", "b": "x"}}) == []
 

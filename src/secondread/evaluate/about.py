@@ -29,14 +29,15 @@ KEYS = ("study", "group", "participant_id")
 OLDEST = 120.0
 """An age above this, in years, is a slip of the pen."""
 
-_AGE = re.compile(r"age(?![a-z])(?!.*(?:month|week|day))")
-"""Columns of ages in years."""
+_AGE = re.compile(r"age(?:_at_\w+?)?(?:_in)?(?:_(?:y|yr|yrs|years))?")
+"""Columns of ages in years; not those in months, nor of groups that a table has made already."""
 
 _PERSONAL = re.compile(
     r"name|birth|address|street|postal|postcode|zipcode|phone|email|insurance|accession|passport|initials|licen[cs]e"
     r"|serial|physician|doctor|surgeon|radiologist|neurologist|operator|technician|technologist|nurse"
-    r"|referr(?:er|ing)|identifier|(?<!up)date$|datetime$|datum$"
-    r"|^(?:id|ids|mrn|pid|dob|yob|born|birthday|ssn|nhs|uid|uuid|guid|mail|tel|fax|zip|city|town|url|dr|doc|dates)$"
+    r"|investigator|reader|rater|annotat|observer|oncologist|pathologist|consultant|contact|referr(?:er|ing)|identifier"
+    r"|(?<!up)date$|datetime$|datum$"
+    r"|^(?:id|ids|mrn|pid|dob|yob|born|birthday|ssn|nhs|uid|uuid|guid|mail|tel|fax|zip|city|town|url|dr|doc|dates|by|pi)$"
 )
 """Words that say in a column's name that it tells who somebody is."""
 
@@ -48,8 +49,8 @@ _PERSONAL_WHOLE = re.compile(
 
 _KINDS = frozenset(
     """
-    sex gender race ethnicity hand handedness manufacturer vendor model treatment therapy drug agent smoking education
-    histology subtype type grade stage mutation location lobe side
+    sex gender race ethnicity country hand handedness manufacturer vendor model treatment therapy drug agent smoking
+    smoker marital education histology subtype type grade stage status mutation location lobe side
     """.split()  # noqa: SIM905
 )
 """Beside labels and sites (``index.bids``), columns of these words hold kinds: a strange word there is no person's."""
@@ -124,11 +125,11 @@ def _lines_about(sheet: Sheet, key: str, columns: Sequence[str], rows: Sequence[
 
 def _told(sheet: Sheet, column: str, lines: Mapping[str, Line], patient: Mapping[str, str]) -> Property | str:
     """A column as a property; where it is left out, why."""
-    words = _words(column)
+    words = [word for word in _words(column) if not (_is_site(column) and word in ("id", "name"))]
     if identifying(column) or any(map(_PERSONAL.search, words)) or _PERSONAL_WHOLE.fullmatch("".join(words)):
         return NAMED
     values = {study: value for study, line in lines.items() if (value := line.get(column)) is not None}
-    aged = _AGE.match(column) is not None
+    aged = _AGE.fullmatch("_".join(_words(column))) is not None
     try:
         # BIDS writes 89 and above as "89+".
         numbers = {study: float(value.removesuffix("+") if aged else value) for study, value in values.items()}
@@ -140,13 +141,14 @@ def _told(sheet: Sheet, column: str, lines: Mapping[str, Line], patient: Mapping
             if not 0 <= age <= OLDEST:
                 raise LabelError(f"{sheet.at(lines[study])}: {column} {age:g} is no age in years (0 to {OLDEST:g})")
         return {study: band(age, AGES) for study, age in numbers.items()}
-    if any(number.is_integer() and identifying(f"{number:.0f}") for number in numbers.values()):
-        return TELLING
     spelt = {study: f"{number:g}" for study, number in numbers.items()}
     shared = _shared(spelt, patient)
-    if len(set(numbers.values())) > MAX_VALUES or _mostly_alone(spelt, patient, shared):
-        return thirds(numbers)
-    return _or_other(spelt, shared)
+    many = len(set(numbers.values())) > MAX_VALUES or _mostly_alone(spelt, patient, shared)
+    whole = [number for number in numbers.values() if number.is_integer()]
+    # Thirds of a measure tell nobody, however long its numbers are; long whole numbers alone may be anything.
+    if any(identifying(f"{number:.0f}") for number in whole) and not (many and len(whole) < len(numbers)):
+        return TELLING
+    return thirds(numbers) if many else _or_other(spelt, shared)
 
 
 def _told_texts(column: str, values: Mapping[str, str], patient: Mapping[str, str]) -> Property | str:
@@ -164,6 +166,14 @@ def _may_name(value: str) -> bool:
     from secondread.index.persons import may_name_patient
 
     return may_name_patient(value)
+
+
+def _is_site(column: str) -> bool:
+    """``site_id``, ``scanner_name``, ``institution``: where, not who."""
+    from secondread.index.bids import SITE_COLUMNS
+
+    first, *others = _words(column) or [""]
+    return first in {*SITE_COLUMNS, "institution"} and {*others} <= {"id", "name"}
 
 
 def _holds_kinds(column: str) -> bool:

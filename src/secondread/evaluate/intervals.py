@@ -33,6 +33,9 @@ Z = 1.959963984540054
 FEW_GROUPS = 10
 """With fewer groups than this an interval is rough, and its note says so."""
 
+AGREED = 1e-9
+"""Draws that differ by no more than rounding agree."""
+
 CHUNK = 4_000_000
 """Weights held at once: draws are taken in as many parts as this needs."""
 
@@ -165,8 +168,9 @@ def bootstrap(
     rests_on = many if carriers is None else min(carriers, many)
     notes = [f"{rests_on} groups only: a rough interval"] if rests_on < FEW_GROUPS else []
     low, high = _interval(value, float(allowed.std()), max(2, rests_on), scale)
-    if edge is not None and float(np.ptp(allowed)) == 0 and value in (0.0, 1.0):
-        low, high = edge(value, rests_on)
+    end = round(value)
+    if edge is not None and float(np.ptp(allowed)) <= AGREED and end in (0, 1) and abs(value - end) <= AGREED:
+        low, high = edge(end, rests_on)
         notes.append("all draws agree: score interval over groups")
     if skipped:
         notes.append(f"{skipped} of {draws} draws held one class only and were left out")
@@ -199,7 +203,7 @@ def difference(
     found = bootstrap(statistic, groups, scale=PLAIN, carriers=carriers)
     if found is None or math.isnan(found.low):
         return found
-    low, high = apart(first, second) if found.low == found.high else (found.low, found.high)
+    low, high = (found.low, found.high) if found.high - found.low > AGREED else apart(first, second)
     return replace(found, low=max(low, -most), high=min(high, most))
 
 
@@ -215,7 +219,7 @@ def drawn(groups: Sequence[str], draws: int, *, cells: int = 0, seed: int = 0) -
 def _interval(value: float, deviation: float, groups: int, scale: Scale) -> tuple[float, float]:
     from scipy.stats import t
 
-    if not scale.inside(value) or deviation == 0:
+    if not scale.inside(value) or deviation <= AGREED:
         return value, value
     reach = float(t.ppf((1 + LEVEL) / 2, groups - 1)) * deviation * math.sqrt(groups / (groups - 1))
     centre = scale.there(value)

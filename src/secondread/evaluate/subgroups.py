@@ -66,6 +66,12 @@ class _Measure:
     studies: list[str]
     groups: list[str]
     edge: Callable[[NDArray[np.bool_]], Edge]
+    truth: NDArray[np.bool_] | None = None
+
+    def carriers(self, part: NDArray[np.bool_]) -> int:
+        """Groups that the figure of ``part`` rests on: of an AUC (its rows have a ``truth``) the rarer kind's."""
+        groups = [self.groups[n] for n in np.flatnonzero(part)]
+        return len(set(groups)) if self.truth is None else min(groups_of(self.truth[part], groups))
 
     def of(self, part: NDArray[np.bool_]) -> Figure | None:
         """The figure of the rows of ``part`` alone."""
@@ -76,17 +82,16 @@ class _Measure:
             whole[:, at] = weights
             return self.statistic(whole)
 
-        return bootstrap(within, [self.groups[n] for n in at], edge=self.edge(part))
+        return bootstrap(within, [self.groups[n] for n in at], edge=self.edge(part), carriers=self.carriers(part))
 
     def loss(self, part: NDArray[np.bool_]) -> Figure | None:
         """What ``part`` has less than all others, drawn together."""
-        sides = [len({self.groups[n] for n in np.flatnonzero(side)}) for side in (part, ~part)]
         return difference(
             lambda w: self.statistic(w * ~part) - self.statistic(w * part),
             self.groups,
             self.of(part),
             self.of(~part),
-            carriers=min(sides),
+            carriers=min(self.carriers(part), self.carriers(~part)),
         )
 
 
@@ -157,7 +162,7 @@ def _measures(judged: Sequence[Judged], classes: Classes) -> dict[str, _Measure]
 
     found = {
         "accuracy": _Measure(partial(metrics.mean, right), *_named(several), lambda _: wilson),
-        "presence AUC": _Measure(partial(metrics.auc, truth, score), *_named(present), of_auc),
+        "presence AUC": _Measure(partial(metrics.auc, truth, score), *_named(present), of_auc, truth),
         "Dice": _Measure(partial(metrics.mean, overlap), *_named(located), lambda _: wilson),
     }
     return {name: measure for name, measure in found.items() if measure.studies}

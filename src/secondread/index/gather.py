@@ -225,7 +225,7 @@ def _in_utf8(draft: Draft) -> Draft:
     except UnicodeEncodeError:
         name = draft.study.encode("utf-8", "backslashreplace").decode()
         reason = "the name of its file or folder is not UTF-8: rename it"
-        return Draft(name, (), (), label=draft.label, split=draft.split, reason=reason, origin=name)
+        return replace(draft, study=name, images=(), contrasts=(), headers=(), mask=None, reason=reason, origin=name)
     return draft
 
 

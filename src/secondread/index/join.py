@@ -120,14 +120,21 @@ def _apply(draft: Draft, sheet: Sheet, line: Line, key: str) -> Draft:
     return replace(changed, mask=place)
 
 
+def labels_in(path: Path) -> set[str] | None:
+    """The labels that a table gives, None where it has no column of them. Raises LabelError."""
+    sheet = read_sheet(path)
+    return {label for line in sheet.lines if (label := line.get("label"))} if "label" in sheet.columns else None
+
+
 def _notes(
     sheet: Sheet, key: str, strangers: Sequence[Line], before: Sequence[Draft], after: Sequence[Draft]
 ) -> list[str]:
     notes = [f"Labels were joined from {sheet.path.name} by its column {key!r}."]
     if strangers:
-        named = ", ".join(str(line.get(key)) for line in strangers[:3])
+        # Not what they say: it may be somebody's name.
+        named = ", ".join(f"{line.number}" for line in strangers[:3])
         lines = counted(len(strangers), f"line of {sheet.path.name} is", f"lines of {sheet.path.name} are")
-        notes.append(f"{lines} about no study that was found ({named}).")
+        notes.append(f"{lines} about no study that was found (line {named}).")
     changed = [a for b, a in zip(before, after, strict=True) if b.label and b.label != a.label]
     if changed:
         notes.append(f"{sheet.path.name} renamed {counted(len(changed), 'label', 'labels')} that folders gave.")
