@@ -49,7 +49,7 @@ def without_patients(drafts: Sequence[Draft], table: Collection[str] | None) -> 
     if sure and table is None:
         how = "a DICOM header" if proven else "their names"
         raise LabelError(
-            f"{len(proven or full)} of {len(folders)} folders would be classes and are called after patients, by {how}; "
+            f"{len(proven or full)} of {len(folders)} folders would be classes and are called after patients by {how}; "
             f"as labels, those names would stand in every report. Give the labels in a table (--labels TABLE, "
             f"with the columns study and label), and folders tell patients; or rename the folders"
         )
