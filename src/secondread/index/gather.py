@@ -50,8 +50,8 @@ def gather(
             trees.append(Tree(path.name, "classes", tuple(drafts), tuple(more)))
         elif path.is_dir() and (path / "spec.json").is_file() and (path / "cases").is_dir():
             raise DataError(
-                f"{path} holds packed scans: give the scans that they were packed from, or the index.parquet of their run; "
-                f"what secondread pack wrote can be trained on, alone"
+                f"{path} holds packed scans: give the scans that they were packed from, or the index.parquet of their "
+                f"run; what secondread pack wrote can be trained on, alone"
             )
         elif path.is_dir():
             trees.append(read_tree(path, items_below(path), normal))
