@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +15,11 @@ from secondread.errors import UsageError
 from secondread.index import Index, build_index
 from secondread.infer import load_model
 from secondread.simulate import Settings, write_studies
-from secondread.store import Batch
+from secondread.store import Batch, Case
+from secondread.store.layout import Facts
 from secondread.train import make_plan, train
 from secondread.train.implanting import implanted, with_lesions
+from secondread.train.loop import held_batches
 from secondread.train.plan import Plan
 
 
@@ -83,3 +87,15 @@ def test_training_on_normal_scans_alone_gives_a_located_model(healthy: Index, tm
     history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert history[0]["train"]["loss"] > 0
     assert len(history) == 2
+
+
+@pytest.mark.parametrize(("ill", "implants"), [(True, False), (False, True)])
+def test_validation_gets_lesions_only_where_it_has_none_of_its_own(healthy: Index, ill: bool, implants: bool) -> None:
+    plan = replace(make_plan(healthy), implant=1.0)
+    batch = _batch(plan)
+
+    stored: Any = SimpleNamespace(whole=lambda _: iter([batch]))
+    facts = Facts((30, 36, 30), (True,), has_mask=False, mask_voxels=0, floor=(0,), points="")
+    cases = [Case("b", n, f"s{n}", f"s{n}", None, not (ill and n == 0), "validation", facts) for n in range(3)]
+    (out,) = held_batches(stored, cases, plan, "cpu")
+    assert bool(out.masks.any()) is implants

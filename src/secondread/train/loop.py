@@ -118,8 +118,15 @@ def fit(
 
 
 def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
-    """The validation cases one by one, the same in each epoch, with implanted lesions where the plan has them."""
-    return implanted(feed.whole(held), plan, partial(seed_of, plan.seed, IMPLANTS), device)
+    """The validation cases one by one, the same in each epoch.
+
+    Lesions are implanted where the plan has them and none of the cases has one of its own: thresholds that real lesions
+    can give are not for implanted ones to give.
+    """
+    batches = feed.whole(held)
+    if any(case.normal is False for case in held):
+        return batches
+    return implanted(batches, plan, partial(seed_of, plan.seed, IMPLANTS), device)
 
 
 def new_state(plan: Plan, device: str) -> State:
