@@ -13,9 +13,10 @@ from secondread.infer import begin_with_starter, fits, open_model, starter
 from secondread.models import NetworkSpec, build
 from secondread.simulate import BatchSettings, draw_batch, render_batch, simulate_study
 from secondread.simulate.settings import Settings
-from secondread.train import make_plan
+from secondread.train import make_plan, replan
 from secondread.train import starter as making
 from secondread.train.loop import new_state
+from secondread.train.optimisers import OPTIMIZERS
 from secondread.train.simulated import EASIEST, Pictures, Simulated, simulated_batch
 from secondread.volume import Picture, Study
 
@@ -109,6 +110,21 @@ def test_the_packaged_starter_is_whole_small_and_says_what_it_is() -> None:
     assert reader.pictures.spec.trained_on["real_scans"] == 0
     card = (starter.STARTER / "CARD.md").read_text(encoding="utf-8")
     assert "no medical device" in card
+
+
+def test_what_has_been_learned_is_gone_on_with_at_half_the_rate(pictures: Index) -> None:
+    adamw, rmsprop = (OPTIMIZERS[name].learning_rate for name in ("adamw", "rmsprop"))
+    assert make_plan(pictures).learning_rate == adamw
+    assert make_plan(pictures, {"optimizer": "rmsprop"}).learning_rate == rmsprop
+    plan = make_plan(pictures, {"start": "starter"})
+    assert plan.learning_rate == adamw / 2
+    assert replan(plan, {"seed": 4}).learning_rate == adamw / 2
+    assert replan(plan, {"optimizer": "rmsprop"}).learning_rate == rmsprop / 2
+    assert replan(plan, {"start": "cold"}).learning_rate == adamw
+    assert replan(plan, {"width": 16}).learning_rate == adamw
+    chosen = make_plan(pictures, {"start": "starter", "learning_rate": 0.3})
+    assert chosen.learning_rate == 0.3
+    assert replan(chosen, {"seed": 4}).learning_rate == 0.3
 
 
 def test_a_training_that_begins_with_the_starter_has_its_weights(pictures: Index) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -92,7 +92,7 @@ class Arena:
         if len({plan.start for plan in plans}) > 1:
             # A head start for some would be compared, and not the networks.
             self.shared = {**self.shared, "start": "cold"}
-            self.base = replace(self.base, start="cold")
+            self.base = replan(self.base, {"start": "cold"})
             self.say("all begin with random weights: the starter model's do not fit every network of this comparison")
         for plan in plans:
             _require_possible(plan)

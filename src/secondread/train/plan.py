@@ -36,6 +36,8 @@ LARGEST_SEED = 2**63
 MIN_SPACING_MM = 1.0
 DEFAULT_EPOCHS = 30
 HALF = 0.5
+CONTINUED = 0.5
+"""Of the learning rate that an optimizer begins cold with, where learned weights are gone on with (decision 014)."""
 
 Start = Literal["cold", "starter"]
 
@@ -179,7 +181,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         if plan.task.located
         else "no masks: a classifier with an activation map"
     )
-    return _started(_override(replace(plan, reasons=tuple(reasons)), given), given)
+    return _settled(_override(replace(plan, reasons=tuple(reasons)), given), given)
 
 
 def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int) -> Plan:
@@ -207,12 +209,18 @@ def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int) ->
     )
 
 
-def _started(plan: Plan, given: Mapping[str, Any]) -> Plan:
-    """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not."""
+def _settled(plan: Plan, given: Mapping[str, Any]) -> Plan:
+    """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not. And the rate
+    that suits the start and the optimizer, where nobody chose."""
     _require_fit(plan, given)
-    if "start" in given or plan.recipe.channels != GREY or not fits(plan.network):
-        return plan
-    return replace(plan, start="starter")
+    if "start" not in given and plan.recipe.channels == GREY and fits(plan.network):
+        plan = replace(plan, start="starter")
+    return plan if "learning_rate" in given else replace(plan, learning_rate=_rate(plan))
+
+
+def _rate(plan: Plan) -> float:
+    """The highest learning rate of its optimizer, from its start."""
+    return kind_of(plan.optimizer).learning_rate * (1.0 if plan.start == "cold" else CONTINUED)
 
 
 def _require_fit(plan: Plan, given: Mapping[str, Any]) -> None:
@@ -235,7 +243,10 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
             raise UsageError(f"{name} was settled when the store was packed: pack again for another, or leave it out")
     changed = _override(plan, given)
     _require_fit(changed, given)
-    return changed if fits(changed.network) or "start" in given else replace(changed, start="cold")
+    if "start" not in given and not fits(changed.network):
+        changed = replace(changed, start="cold")
+    same = (changed.optimizer, changed.start) == (plan.optimizer, plan.start)
+    return changed if same or "learning_rate" in given else replace(changed, learning_rate=_rate(changed))
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> None:
@@ -351,8 +362,6 @@ def _number(name: str, value: Any) -> float:
 
 
 def _override(plan: Plan, given: dict[str, Any]) -> Plan:
-    if "optimizer" in given:
-        given.setdefault("learning_rate", kind_of(str(given["optimizer"])).learning_rate)
     if "minutes" in given and "epochs" not in given:
         given["epochs"] = None
     network = replace(plan.network, **{NETWORK_OVERRIDES[k]: given.pop(k) for k in NETWORK_OVERRIDES if k in given})
