@@ -9,6 +9,7 @@ Each time half of the patients choose the thresholds and the other half are deci
 - ``wrong``: the share given the word of the other class, which is at most that (where the classes are far apart, no
   study is outside both thresholds, and it is less);
 - ``unsure``: the share given no word;
+- ``left_out``: repeats in which the half that chose held too few patients of the class for a promise;
 - ``error``: two binomial standard errors of a share of ``rate`` among so many patients.
 
 RUN has been judged (``secondread evaluate RUN``); the model has learned from none of these patients.
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.evaluate.predictions import read_predictions
-from secondread.train.calibrate import conformal_threshold, groups_needed, presence_band
+from secondread.train.calibrate import conformal_threshold, presence_band
 
 
 def main() -> None:
@@ -52,15 +53,19 @@ def resplit(
     found: dict[str, dict[str, list[float]]] = {
         name: {"outside": [], "wrong": [], "unsure": []} for name in ("normal", "abnormal")
     }
+    left_out = dict.fromkeys(found, 0)
     for _ in range(repeats):
         chosen = rng.permutation(names)[: len(names) // 2]
         fitted = np.isin(groups, chosen)
-        low, high, _ = presence_band(present[fitted], abnormal[fitted], groups[fitted].tolist(), rate)
+        low, high, promise = presence_band(present[fitted], abnormal[fitted], groups[fitted].tolist(), rate)
         unsure = (present >= low) & (present < high)
-        for name, own, scores, wrong in (
-            ("normal", ~abnormal, present, present >= high),
-            ("abnormal", abnormal, -present, present < low),
+        for name, own, scores, wrong, made in (
+            ("normal", ~abnormal, present, present >= high, promise.normal.made),
+            ("abnormal", abnormal, -present, present < low, promise.abnormal.made),
         ):
+            if not made:
+                left_out[name] += 1
+                continue
             limit = conformal_threshold(scores[fitted & own], groups[fitted & own].tolist(), rate)
             for patient in np.unique(groups[~fitted & own]):
                 mine = own & (groups == patient)
@@ -70,12 +75,13 @@ def resplit(
     told: dict[str, Any] = {"rate": rate, "repeats": repeats}
     for name, own in (("normal", ~abnormal), ("abnormal", abnormal)):
         patients = len(np.unique(groups[own]))
-        if patients // 2 <= groups_needed(rate):
+        if not found[name]["outside"]:
             told[name] = {"patients": patients, "skipped": f"half of them are too few for a rate of {rate:g}"}
             continue
         told[name] = {
             "patients": patients,
             **{what: round(float(np.mean(shares)), 4) for what, shares in found[name].items()},
+            "left_out": left_out[name],
             "error": round(2 * float(np.sqrt(rate * (1 - rate) / patients)), 4),
         }
     return told

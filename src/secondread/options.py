@@ -44,7 +44,9 @@ LossName = Annotated[
 Minutes = Annotated[float | None, typer.Option(help="Budget of wall-clock time; the schedule ends with it.")]
 Epochs = Annotated[int | None, typer.Option(help="How many epochs.", show_default="30, or as many as the minutes hold")]
 Batch = Annotated[int | None, typer.Option(help="Samples a step.")]
-Rate = Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="by the optimizer")]
+Rate = Annotated[
+    float | None, typer.Option(help="Highest learning rate.", show_default="by the optimizer and the start")
+]
 Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pixels.")]
 Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
 Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
@@ -70,7 +72,9 @@ Losses = Annotated[str | None, typer.Option("--loss", help="Losses.", show_defau
 Networks = Annotated[str | None, typer.Option("--network", help="Networks.", show_default="segresnet")]
 Rates = Annotated[
     str | None,
-    typer.Option(help="Highest learning rates; for a search also LOW..HIGH.", show_default="by the optimizer"),
+    typer.Option(
+        help="Highest learning rates; for a search also LOW..HIGH.", show_default="by the optimizer and the start"
+    ),
 ]
 Seeds = Annotated[int, typer.Option(help="Runs of each plan, each with a seed of its own.", min=1)]
 Trials = Annotated[

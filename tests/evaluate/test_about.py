@@ -10,6 +10,7 @@ import pytest
 from secondread.errors import LabelError
 from secondread.evaluate import evaluate
 from secondread.evaluate.about import ALONE, NAMED, TELLING, About, read_about
+from secondread.evaluate.bands import thirds
 from secondread.index import Row
 
 from .fakes import FakeReader, spec, write_pictures, write_run
@@ -60,7 +61,8 @@ def test_ages_sex_and_keys(tmp_path: Path) -> None:
     "column",
     ["name", "Patient Name", "surname", "born", "birth_date", "mrn", "patient_id", "patient", "physician", "address",
      "phone", "e-mail", "zip code", "accession_number", "scan_date", "subject no", "19400110", "principal investigator",
-     "rater", "annotated_by", "treating oncologist", "PI"],
+     "rater", "annotated_by", "treating oncologist", "PI", "site_coordinator", "site_lead", "grade_author",
+     "scanner_user"],
 )  # fmt: skip
 def test_columns_named_as_identifiers_are_left_out(column: str, about: Table) -> None:
     found = about({column: ["1", "2"] * 10, "sex": ["F", "M"] * 10})
@@ -71,7 +73,7 @@ def test_columns_named_as_identifiers_are_left_out(column: str, about: Table) ->
 @pytest.mark.parametrize(
     "column",
     ["patient_sex", "idh", "scanner", "family history", "update", "side", "age", "years_of_education", "site_id",
-     "scanner name", "institution"],
+     "scanner name", "institution", "pi-rads", "contact_sports"],
 )  # fmt: skip
 def test_other_columns_are_told(column: str, about: Table) -> None:
     assert set(about({column: ["1", "2"] * 10}).properties) == {column}
@@ -105,6 +107,21 @@ def test_only_values_that_two_patients_share_are_printed(about: Table) -> None:
     assert all(any(word in value for word in ("below", " to ", "above")) for value in weights.values())
 
 
+def test_limits_of_thirds_are_true_of_what_they_divide(about: Table) -> None:
+    years = about({"year": [str(2000 + n) for n in range(20)]}).properties["year"]
+    assert set(years.values()) == {"below 2,006", "2,006 to 2,013", "2,013 and above"}
+    assert years["d/s5-0"] == "below 2,006"
+    assert years["d/s6-0"] == "2,006 to 2,013"
+    assert thirds({str(n): value for n, value in enumerate((65520.0, 65520.0, 262144.0, 262144.0))}, "pixels")["0"] == (
+        "65,500 to 262,000 pixels"
+    )
+
+
+@pytest.mark.parametrize("column", ["site_colour", "status_remark"])
+def test_names_in_columns_that_only_begin_like_kinds_are_left_out(column: str, about: Table) -> None:
+    assert about({column: ["Zsigmond Horvath", "Ilse Baumgartner"] * 10}).notes[0].endswith(f"{TELLING}.")
+
+
 def test_a_long_measure_is_told_in_thirds_of_three_digits(about: Table) -> None:
     volumes = about({"tumour_volume_mm3": [f"{152_340.5 + 9_871 * n}" for n in range(20)]}).properties[
         "tumour_volume_mm3"
@@ -112,12 +129,16 @@ def test_a_long_measure_is_told_in_thirds_of_three_digits(about: Table) -> None:
     assert set(volumes.values()) == {"below 212,000", "212,000 to 281,000", "281,000 and above"}
 
 
-@pytest.mark.parametrize("column", ["age", "age_at_scan", "Age (years)", "age_at_scan_in_years", "age_yrs"])
+@pytest.mark.parametrize(
+    "column",
+    ["age", "age_at_scan", "Age (years)", "age_at_scan_in_years", "age_yrs", "age_baseline", "age_y_at_scan", "ages",
+     "age_first_seizure", "Age [years old]", "patient_age"],
+)  # fmt: skip
 def test_columns_of_ages_have_bands(column: str, about: Table) -> None:
     assert set(about({column: ["30", "50", "30", "50"]}).properties.popitem()[1].values()) == {"18 to 39", "40 to 64"}
 
 
-@pytest.mark.parametrize("column", ["age_group", "age in months", "agent"])
+@pytest.mark.parametrize("column", ["age_group", "age in months", "agent", "age_at_scan_months", "age at MRI (days)"])
 def test_other_columns_that_begin_like_ages_have_none(column: str, about: Table) -> None:
     assert set(about({column: ["3", "150", "3", "150"]}).properties.popitem()[1].values()) == {"3", "150"}
 

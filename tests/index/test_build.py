@@ -14,7 +14,7 @@ from PIL import Image
 from secondread.discreet import HIDDEN
 from secondread.errors import DataError, FormatError, LabelError, LeakError
 from secondread.index import Index, Row, build_index, require_learnable, studies_in, summarise
-from secondread.index.classes import MAY_BE_PATIENTS
+from secondread.index.classes import ARE_PATIENTS, MAY_BE_PATIENTS
 from tests.formats.scans import write_series
 from tests.index.makers import brats, nifti, picture, picture_mask
 
@@ -285,6 +285,26 @@ def test_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
     (row,) = (row for row in index.all_rows() if row.excluded)
     assert "not UTF-8" in (row.reason or "")
     assert row.label == "a"
+    assert "udcff" not in row.study
+    index.save(tmp_path / "i.parquet")
+
+
+@pytest.mark.parametrize("place", [b"a/p\xe94", b"m\xfcller", b"a/M\xfcller_J\xf6rg.png"])
+def test_a_folder_name_that_is_no_utf8(tmp_path: Path, place: bytes) -> None:
+    _classes(tmp_path, "a", "b")
+    whole = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place))
+    try:
+        for n in range(1 if whole.suffix else 3):
+            at = whole if whole.suffix else whole / f"{n}.png"
+            at.parent.mkdir(exist_ok=True)
+            at.write_bytes((tmp_path / "a" / f"{n}.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    index = build_index([tmp_path])
+    assert all("not UTF-8" in (row.reason or "") for row in index.all_rows() if row.excluded)
+    assert any(row.excluded for row in index.all_rows())
+    said = str([(row.study, row.group, row.label, row.reason) for row in index.all_rows()]) + str(index.notes)
+    assert not any(part in said for part in ("ller", "rg.png", "udc"))
     index.save(tmp_path / "i.parquet")
 
 
@@ -460,12 +480,32 @@ def test_classes_of_two_words_in_any_language_are_classes(names: tuple[str, ...]
     (tmp_path / "split.csv").write_text("\n".join(["study;split", *(f"{study};train" for study in studies)]))
     rows = build_index([tmp_path / "scans"], labels=tmp_path / "split.csv").rows()
     assert {row.label for row in rows} == set(names)
-    (tmp_path / "names.csv").write_text(
-        "\n".join(["study;label", *(f"{study};class {names.index(study[:-2])}" for study in studies)])
-    )
-    rows = build_index([tmp_path / "scans"], labels=tmp_path / "names.csv").rows()
-    assert {row.label for row in rows} == {"class 0", "class 1", "class 2"}
-    assert len({row.group for row in rows}) > 3
+    for table, wanted in (
+        ([f"{study};class {names.index(study[:-2])}" for study in studies], {"class 0", "class 1", "class 2"}),
+        ([f"{studies[0]};{names[1]}"], set(names)),
+    ):
+        (tmp_path / "names.csv").write_text("\n".join(["study;label", *table]))
+        rows = build_index([tmp_path / "scans"], labels=tmp_path / "names.csv").rows()
+        assert {row.label for row in rows} == wanted
+        assert len({row.group for row in rows}) == len(studies)
+
+
+def test_patients_with_as_many_labels_as_folders_are_patients(tmp_path: Path) -> None:
+    _classes(tmp_path / "scans", "Kowalski_Jan", "Nowak_Anna", "Berg_Olga")
+    lines = ["study,label"]
+    for folder in ("Kowalski_Jan", "Nowak_Anna", "Berg_Olga"):
+        lines += [f"{folder}/{at},{('normal', 'glioma', 'cyst')[at]}" for at in range(3)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    index = build_index([tmp_path / "scans"], labels=tmp_path / "labels.csv")
+    assert {row.label for row in index.rows()} == {"normal", "glioma", "cyst", None}
+    assert len({row.group for row in index.rows()}) == 3
+    assert ARE_PATIENTS in index.notes
+
+
+@pytest.mark.parametrize("names", [("Kowalski, Jan", "Nowak, Anna"), ("Doe^Jane", "Doe^John")])
+def test_folders_written_as_persons_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="2 of 2 folders"):
+        build_index([_classes(tmp_path / "scans", *names)])
 
 
 def test_many_folders_of_first_and_last_names_are_patients(tmp_path: Path) -> None:
@@ -474,6 +514,10 @@ def test_many_folders_of_first_and_last_names_are_patients(tmp_path: Path) -> No
     with pytest.raises(LabelError, match=r"25 of 25 folders .* called after patients by their names") as caught:
         build_index([tmp_path / "scans"])
     assert not any(name in str(caught.value) for name in (*first, *last))
+    lines = [f"{a}_{b}/{at};breed {a} {b}" for a in first for b in last for at in range(2)]
+    (tmp_path / "breeds.csv").write_text("\n".join(["study;label", *lines]))
+    index = build_index([tmp_path / "scans"], labels=tmp_path / "breeds.csv")
+    assert len({row.group for row in index.rows()}) == 50
 
 
 def test_class_folders_called_after_patients_tell_patients_where_a_table_has_the_labels(tmp_path: Path) -> None:

@@ -89,13 +89,17 @@ def test_training_on_normal_scans_alone_gives_a_located_model(healthy: Index, tm
     assert len(history) == 2
 
 
-@pytest.mark.parametrize(("ill", "implants"), [(True, False), (False, True)])
-def test_validation_gets_lesions_only_where_it_has_none_of_its_own(healthy: Index, ill: bool, implants: bool) -> None:
+@pytest.mark.parametrize(
+    ("normal", "voxels", "implants"), [(True, 0, True), (None, 0, True), (False, 0, False), (None, 9, False)]
+)
+def test_validation_gets_lesions_only_where_it_has_none_of_its_own(
+    healthy: Index, normal: bool | None, voxels: int, implants: bool
+) -> None:
     plan = replace(make_plan(healthy), implant=1.0)
     batch = _batch(plan)
-
     stored: Any = SimpleNamespace(whole=lambda _: iter([batch]))
-    facts = Facts((30, 36, 30), (True,), has_mask=False, mask_voxels=0, floor=(0,), points="")
-    cases = [Case("b", n, f"s{n}", f"s{n}", None, not (ill and n == 0), "validation", facts) for n in range(3)]
+    plain = Facts((30, 36, 30), (True,), has_mask=False, mask_voxels=0, floor=(0,), points="")
+    cases = [Case("b", n, f"s{n}", f"s{n}", None, True, "validation", plain) for n in range(2)]
+    cases.append(replace(cases[0], normal=normal, facts=replace(plain, has_mask=voxels > 0, mask_voxels=voxels)))
     (out,) = held_batches(stored, cases, plan, "cpu")
     assert bool(out.masks.any()) is implants

@@ -124,7 +124,9 @@ def test_what_has_been_learned_is_gone_on_with_at_half_the_rate(pictures: Index)
     assert replan(plan, {"width": 16}).learning_rate == adamw
     chosen = make_plan(pictures, {"start": "starter", "learning_rate": 0.3})
     assert chosen.learning_rate == 0.3
-    assert replan(chosen, {"seed": 4}).learning_rate == 0.3
+    for changes in ({"seed": 4}, {"start": "cold"}, {"width": 16}, {"network": "unet", "width": 16}):
+        assert replan(chosen, changes).learning_rate == 0.3
+    assert replan(chosen, {"optimizer": "rmsprop"}).learning_rate == rmsprop / 2
 
 
 def test_a_training_that_begins_with_the_starter_has_its_weights(pictures: Index) -> None:

@@ -29,15 +29,22 @@ KEYS = ("study", "group", "participant_id")
 OLDEST = 120.0
 """An age above this, in years, is a slip of the pen."""
 
-_AGE = re.compile(r"age(?:_at_\w+?)?(?:_in)?(?:_(?:y|yr|yrs|years))?")
-"""Columns of ages in years; not those in months, nor of groups that a table has made already."""
+_AGE = frozenset(("age", "ages", "aged", "alter"))
+_NO_YEARS = frozenset(
+    """
+    month months mo mos monate week weeks wk wks wochen day days d tage group groups grp band category cat class code
+    bin bins range quantile decade gap difference diff delta
+    """.split()  # noqa: SIM905
+)
+"""Words of columns of ages in years, and words beside them that say that they are none: in months, in groups."""
 
 _PERSONAL = re.compile(
     r"name|birth|address|street|postal|postcode|zipcode|phone|email|insurance|accession|passport|initials|licen[cs]e"
     r"|serial|physician|doctor|surgeon|radiologist|neurologist|operator|technician|technologist|nurse"
-    r"|investigator|reader|rater|annotat|observer|oncologist|pathologist|consultant|contact|referr(?:er|ing)|identifier"
+    r"|investigator|reader|rater|annotat|observer|oncologist|pathologist|consultant|clinician|coordinator|manager|author"
+    r"|referr(?:er|ing)|identifier"
     r"|(?<!up)date$|datetime$|datum$"
-    r"|^(?:id|ids|mrn|pid|dob|yob|born|birthday|ssn|nhs|uid|uuid|guid|mail|tel|fax|zip|city|town|url|dr|doc|dates|by|pi)$"
+    r"|^(?:id|ids|mrn|pid|dob|yob|born|birthday|ssn|nhs|uid|uuid|guid|mail|tel|fax|zip|city|town|url|dr|doc|dates)$"
 )
 """Words that say in a column's name that it tells who somebody is."""
 
@@ -54,6 +61,9 @@ _KINDS = frozenset(
     """.split()  # noqa: SIM905
 )
 """Beside labels and sites (``index.bids``), columns of these words hold kinds: a strange word there is no person's."""
+
+_PERSONAL_LAST = frozenset(("by", "pi", "contact", "lead", "user", "attending", "resident", "assigned", "assignee"))
+"""And of a name's last word: ``site_lead``; ``PI-RADS`` is a score."""
 
 NAMED = "columns of such a name tell who somebody is"
 ALONE = "most patients have a text of their own there"
@@ -126,10 +136,10 @@ def _lines_about(sheet: Sheet, key: str, columns: Sequence[str], rows: Sequence[
 def _told(sheet: Sheet, column: str, lines: Mapping[str, Line], patient: Mapping[str, str]) -> Property | str:
     """A column as a property; where it is left out, why."""
     words = [word for word in _words(column) if not (_is_site(column) and word in ("id", "name"))]
-    if identifying(column) or any(map(_PERSONAL.search, words)) or _PERSONAL_WHOLE.fullmatch("".join(words)):
+    if identifying(column) or _names_persons(words):
         return NAMED
     values = {study: value for study, line in lines.items() if (value := line.get(column)) is not None}
-    aged = _AGE.fullmatch("_".join(_words(column))) is not None
+    aged = _holds_ages(words)
     try:
         # BIDS writes 89 and above as "89+".
         numbers = {study: float(value.removesuffix("+") if aged else value) for study, value in values.items()}
@@ -177,9 +187,21 @@ def _is_site(column: str) -> bool:
 
 
 def _holds_kinds(column: str) -> bool:
+    """Whether the last word of a column's name, but for ``type`` and the like, is one of kinds."""
     from secondread.index.bids import LABEL_COLUMNS, SITE_COLUMNS
 
-    return bool({*_KINDS, *LABEL_COLUMNS, *SITE_COLUMNS} & set(_words(column)))
+    words = [word for word in _words(column) if word not in ("id", "name", "type", "group", "code", "class")]
+    return (words or _words(column) or [""])[-1] in {*_KINDS, *LABEL_COLUMNS, *SITE_COLUMNS}
+
+
+def _holds_ages(words: Sequence[str]) -> bool:
+    return bool(_AGE & {*words}) and not _NO_YEARS & {*words}
+
+
+def _names_persons(words: Sequence[str]) -> bool:
+    if any(map(_PERSONAL.search, words)) or _PERSONAL_WHOLE.fullmatch("".join(words)):
+        return True
+    return bool(words) and words[-1] in _PERSONAL_LAST
 
 
 def _shared(values: Mapping[str, str], patient: Mapping[str, str]) -> set[str]:

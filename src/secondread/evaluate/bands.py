@@ -34,16 +34,24 @@ def thirds_or_few(values: Mapping[str, float], unit: str) -> Property:
 
 
 def thirds(values: Mapping[str, float], unit: str = "") -> Property:
-    """Finite numbers as thirds of those at hand."""
+    """Finite numbers as thirds of those at hand; the limits as short as still divides them so."""
     if not values:
         return {}
-    low, high = (float(q) for q in np.quantile(list(values.values()), [1 / 3, 2 / 3]))
+    exact = [float(q) for q in np.quantile(list(values.values()), [1 / 3, 2 / 3])]
+    rounded = ([float(f"{q:.{digits}g}") for q in exact] for digits in range(3, 16))
+    filled = _filled(values, exact)
+    low, high = next((limits for limits in rounded if _filled(values, limits) == filled), exact)
     bands = [
-        (low, f"below {_number(low)} {unit}"),
-        (high, f"{_number(low)} to {_number(high)} {unit}"),
-        (math.inf, f"{_number(high)} {unit} and above"),
+        (low, f"below {low:,.15g} {unit}"),
+        (high, f"{low:,.15g} to {high:,.15g} {unit}"),
+        (math.inf, f"{high:,.15g} {unit} and above"),
     ]
     return {study: " ".join(band(value, bands).split()) for study, value in values.items()}
+
+
+def _filled(values: Mapping[str, float], limits: Sequence[float]) -> set[int]:
+    """Which of the bands that ``limits`` make hold a value."""
+    return set(np.searchsorted(limits, list(values.values()), side="right").tolist())
 
 
 def frequent(values: Mapping[str, str]) -> Property:
@@ -51,7 +59,3 @@ def frequent(values: Mapping[str, str]) -> Property:
     counts = sorted(Counter(values.values()).items(), key=lambda item: (-item[1], item[0]))
     kept = {value for value, _ in counts[:MAX_VALUES]}
     return {study: value if value in kept else OTHER for study, value in values.items()}
-
-
-def _number(value: float) -> str:
-    return f"{float(f'{value:.3g}'):,.0f}" if value >= 1000 else f"{value:.3g}"

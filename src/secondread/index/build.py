@@ -9,11 +9,10 @@ from pathlib import Path
 
 from secondread.errors import DataError, LabelError
 from secondread.formats.header import READABLE
-from secondread.index.classes import without_patients
+from secondread.index.classes import labelled
 from secondread.index.duplicates import cluster
 from secondread.index.gather import gather
 from secondread.index.inspect import inspect
-from secondread.index.join import join_labels, labels_in
 from secondread.index.leakage import GivenSplitLeaks
 from secondread.index.names import is_normal, squeeze
 from secondread.index.split import SAME_PATIENT, Leak, find_leaks, freeze
@@ -71,11 +70,8 @@ def build_index(
     if len(data) == 1 and data[0].suffix.lower() == ".parquet" and labels is None and not normal:
         return _reopened(Index.load(data[0]), settle)
     drafts, indexed, notes = gather([Path(path) for path in data], normal, progress)
-    drafts, more = without_patients(drafts, None if labels is None else labels_in(labels.absolute()))
+    drafts, more = labelled(drafts, None if labels is None else labels.absolute())
     notes += more
-    if labels is not None:
-        drafts, more = join_labels(drafts, labels.absolute())
-        notes += more
     rows = [*indexed, *inspect(drafts, progress)]
     _require_some(rows, data)
     rows, more = _mark_normal(rows, normal)

@@ -1,66 +1,126 @@
-"""Folders taken for classes that may be patients'. A class folder's name is a label, and labels stand everywhere."""
+"""Which folders are classes: a class folder's name is a label, labels stand everywhere, and none may be a patient's."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from secondread.discreet import identifying
 from secondread.errors import LabelError
 from secondread.index.draft import Draft
 from secondread.index.inspect import tells_patient
+from secondread.index.join import join_labels
+from secondread.index.names import squeeze
 from secondread.index.persons import is_full_name, may_name_patient
 from secondread.index.tree import MIN_PATIENT_FOLDERS
 
 MANY = 20
-"""Nobody sorts scans into more classes than this, each called by two words."""
+"""Nobody sorts scans into more classes than this, each called by two words, unless a table says so."""
 
 MAY_BE_PATIENTS = (
     "Folders are taken for classes that may be called after patients. If they are, their names stand as labels in "
     "every report: give the labels in a table then (--labels TABLE, with the columns study and label)."
 )
+ARE_PATIENTS = "Folders are called after patients: no label is taken from a folder, all are from the table."
 
 
-def without_patients(drafts: Sequence[Draft], table: Collection[str] | None) -> tuple[list[Draft], list[str]]:
-    """Drafts no label of which is a folder called after a patient; and notes.
+def labelled(drafts: Sequence[Draft], table: Path | None) -> tuple[list[Draft], list[str]]:
+    """Drafts with the labels of folders and of a table, no label being a folder called after a patient; and notes.
 
-    Folders are, where a DICOM header proves it of one, where most of their names hold a date or a number, or where most
-    of more than MANY may be a first and a last name. Where that is so of MIN_PATIENT_FOLDERS or more, they may be; but
-    two words of any language look so, and it is said and refused to nobody. ``table``: the labels that a table gives,
-    None without one. With fewer labels than there are folders it renames no classes: then no folder gives a label, and
-    those that may be called after persons tell who the patient is.
+    Folders are called so where a DICOM header proves it of one, where most of their names hold a date or a number, or
+    where most of more than MANY may be a first and a last name. Where that is so of MIN_PATIENT_FOLDERS or more, they
+    may be; but two words of any language look so, and it is said and refused to nobody. Of those that may be, a table
+    tells: it has one label for a folder of a class and others for the other folders, and several for one patient, or
+    the same for several.
 
-    Raises LabelError: there are such folders for sure, and no table.
+    Raises LabelError: there are such folders for sure, and no table; and as :func:`join_labels`.
     """
-    folders = {draft.label for draft in drafts if draft.label and draft.label_from_folder}
-    suspects = {name for name in folders if identifying(name) or may_name_patient(name)}
-    # Of "Glioma, low grade" the comma proves nothing.
-    dated = {name for name in suspects if identifying(name.replace(",", " "))}
-    proven = {
-        draft.label
-        for draft in drafts
-        if draft.label_from_folder
-        and draft.label in suspects
-        and any(tells_patient(image, draft.label) for image in draft.images)
-    }
-    full = dated | {name for name in suspects if is_full_name(name)}
-    likely = len(folders) >= MIN_PATIENT_FOLDERS and 2 * len(full) > len(folders)
-    sure = bool(proven) or 2 * len(dated) > len(folders) or (likely and len(folders) > MANY)
-    if sure and table is None:
-        how = "a DICOM header" if proven else "their names"
-        raise LabelError(
-            f"{len(proven or full)} of {len(folders)} folders would be classes and are called after patients by {how}; "
-            f"as labels, those names would stand in every report. Give the labels in a table (--labels TABLE, "
-            f"with the columns study and label), and folders tell patients; or rename the folders"
+    folders = _Folders.of(drafts)
+    if table is None:
+        if folders.sure:
+            raise folders.refusal()
+        return list(drafts), [MAY_BE_PATIENTS] if folders.likely else []
+    if not (folders.sure or folders.likely):
+        return join_labels(drafts, table)
+    patients, notes = join_labels([folders.as_patient(draft) for draft in drafts], table)
+    if folders.shown or not _are_classes(drafts, patients):
+        return patients, [ARE_PATIENTS, *notes]
+    classes, notes = join_labels(drafts, table)
+    kept = {draft.label for draft in classes if draft.label_from_folder} & folders.suspects
+    return classes, [*notes, MAY_BE_PATIENTS] if kept else notes
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Folders that would be classes.
+
+    Attributes:
+        names: all of them. ``suspects``: those that may be called after a person; ``full``: by first and last name;
+            ``dated``: with a date or a number; ``proven``: by a DICOM header.
+    """
+
+    names: frozenset[str]
+    suspects: frozenset[str]
+    full: frozenset[str]
+    dated: frozenset[str]
+    proven: frozenset[str]
+
+    @classmethod
+    def of(cls, drafts: Sequence[Draft]) -> _Folders:
+        names = {draft.label for draft in drafts if draft.label and draft.label_from_folder}
+        suspects = {name for name in names if identifying(name) or may_name_patient(name)}
+        full = {name for name in suspects if is_full_name(name)}
+        # Of "Glioma, low grade" the comma proves nothing, of "Doe, Jane" it does.
+        dated = {name for name in suspects if identifying(name.replace(",", " ")) or ("," in name and name in full)}
+        proven = {
+            draft.label
+            for draft in drafts
+            if draft.label_from_folder
+            and draft.label in suspects
+            and any(tells_patient(image, draft.label) for image in draft.images)
+        }
+        return cls(*map(frozenset, (names, suspects, full | dated, dated, proven)))
+
+    @property
+    def shown(self) -> bool:
+        return bool(self.proven) or 2 * len(self.dated) > len(self.names)
+
+    @property
+    def likely(self) -> bool:
+        return len(self.names) >= MIN_PATIENT_FOLDERS and 2 * len(self.full) > len(self.names)
+
+    @property
+    def sure(self) -> bool:
+        return self.shown or (self.likely and len(self.names) > MANY)
+
+    def refusal(self) -> LabelError:
+        how = "a DICOM header" if self.proven else "their names"
+        return LabelError(
+            f"{len(self.proven or self.full)} of {len(self.names)} folders would be classes and are called after "
+            f"patients by {how}; as labels, those names would stand in every report. Give the labels in a table "
+            f"(--labels TABLE, with the columns study and label), and folders tell patients; or rename the folders"
         )
-    if not sure and not (likely and table is not None and len(table) < len(folders)):
-        return list(drafts), [MAY_BE_PATIENTS] if likely and table is None else []
-    out = []
-    for draft in drafts:
-        if draft.label_from_folder:
-            # Several scans of one person, or each would count as a patient.
-            known = draft.label in suspects and draft.group_from in ("study", "folder")
-            group, source = (draft.label, "folder") if known else (draft.group, draft.group_from)
-            draft = replace(draft, label=None, label_from_folder=False, group=group, group_from=source)
-        out.append(draft)
-    return out, ["Folders are called after patients: no label is taken from a folder, all are from the table."]
+
+    def as_patient(self, draft: Draft) -> Draft:
+        """A draft whose folder is no class, and is its patient where it may be called after one."""
+        if not draft.label_from_folder:
+            return draft
+        # Several scans of one person, or each would count as a patient.
+        known = draft.label in self.suspects and draft.group_from in ("study", "folder")
+        group, source = (draft.label, "folder") if known else (draft.group, draft.group_from)
+        return replace(draft, label=None, label_from_folder=False, group=group, group_from=source)
+
+
+def _are_classes(drafts: Sequence[Draft], joined: Sequence[Draft]) -> bool:
+    """Whether the labels that a table has given, ``joined``, leave the folders of ``drafts`` classes: it has none, it
+    names a folder, or it has one for each and no two the same."""
+    told: dict[str, set[str]] = defaultdict(set)
+    for before, after in zip(drafts, joined, strict=True):
+        if before.label and before.label_from_folder and after.label:
+            told[before.label].add(after.label)
+    labels = set().union(*told.values())
+    if {squeeze(label) for label in labels} & {squeeze(d.label) for d in drafts if d.label and d.label_from_folder}:
+        return True
+    return len(labels) == len(told) and all(len(own) == 1 for own in told.values())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from secondread.discreet import stand_in
 from secondread.errors import DataError, FormatError, LabelError
 from secondread.formats import Header, contrast_of, find_scans, probe
 from secondread.formats.header import KIND_OF_SUFFIX, READABLE, Found, suffix_of
@@ -220,13 +221,32 @@ def _with_patient(draft: Draft) -> Draft:
 
 def _in_utf8(draft: Draft) -> Draft:
     """A file name that is no UTF-8 cannot stand in the table: its draft carries the reason instead of its files."""
-    try:
-        " ".join([draft.study, *map(str, draft.images), str(draft.mask)]).encode()
-    except UnicodeEncodeError:
-        name = draft.study.encode("utf-8", "backslashreplace").decode()
-        reason = "the name of its file or folder is not UTF-8: rename it"
-        return replace(draft, study=name, images=(), contrasts=(), headers=(), mask=None, reason=reason, origin=name)
-    return draft
+    names = [draft.study, draft.label, draft.group, draft.site]
+    if all(map(_is_utf8, (*filter(None, names), *map(str, draft.images), str(draft.mask)))):
+        return draft
+    study, label, group, site = (name and _writable(name) for name in names)
+    return replace(
+        draft,
+        study=study or "",
+        label=label,
+        group=group,
+        site=site,
+        images=(),
+        contrasts=(),
+        headers=(),
+        mask=None,
+        reason="the name of its file or folder is not UTF-8: rename it",
+        origin=study or "",
+    )
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _writable(name: str) -> str:
+    """With stand-ins for parts that are not UTF-8: whether they name a person cannot be told."""
+    return "/".join(part if _is_utf8(part) else stand_in(part) for part in name.split("/"))
 
 
 def _unique(drafts: Sequence[Draft], rows: Sequence[Row], roots: dict[str, str]) -> list[Draft]:

@@ -18,7 +18,7 @@ from secondread.formats.read import split_source
 from secondread.index.draft import Draft
 from secondread.index.duplicates import sha256_of, thumbprint
 from secondread.index.names import is_picture, squeeze, stem_of
-from secondread.index.persons import may_name_patient
+from secondread.index.persons import may_name_patient, without_persons
 from secondread.index.table import Row
 
 Progress = Callable[[str, int, int], None]
@@ -32,9 +32,6 @@ WORKERS = 4
 
 SEVERAL = 2
 """A folder that holds so many known patients is called after none of them."""
-
-_NUMBERED = re.compile(r" \(\d+\)$")
-"""What ``gather`` adds to a name that two studies would share."""
 
 
 def inspect(drafts: Sequence[Draft], progress: Progress | None = None, words: Collection[str] = ()) -> list[Row]:
@@ -87,7 +84,7 @@ def _named_discreetly(row: Row, told: Collection[str]) -> Row:
     group = discreet(row.group, known=known and row.group_from in ("study", "folder"))
     # A header that names its patient has been compared with the folders; else letters alone may be a name.
     if row.group_from != "dicom" and not known:
-        study, group = _without_persons(study, told), _without_persons(group, told)
+        study, group = without_persons(study, told), without_persons(group, told)
     if row.reason is None:
         return replace(row, study=study, group=group)
     files = [split_source(image)[0] for image in (*row.images, *([row.mask] if row.mask else []))]
@@ -96,14 +93,6 @@ def _named_discreetly(row: Row, told: Collection[str]) -> Row:
         if known or may_name_patient(stem_of(name), told):
             reason = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in(name), reason)
     return replace(row, study=study, group=group, reason=reason)
-
-
-def _without_persons(name: str, told: Collection[str]) -> str:
-    """The name of a study or group with stand-ins for the parts that may be a person's."""
-    parts = name.split("/")
-    return "/".join(
-        stand_in(part) if may_name_patient(stem_of(_NUMBERED.sub("", part)), told) else part for part in parts
-    )
 
 
 def tells_patient(image: Path, name: str | None = None) -> bool:

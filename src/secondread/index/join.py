@@ -6,11 +6,13 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from secondread.errors import LabelError
 from secondread.index.draft import Draft
-from secondread.index.names import stem_of
+from secondread.index.names import squeeze, stem_of
+from secondread.index.persons import without_persons
 from secondread.index.sheet import LABEL_COLUMNS, Line, Sheet, check_columns, read_sheet, split_cell, why_missing
 from secondread.index.words import counted
 
@@ -37,6 +39,8 @@ def join_labels(drafts: Sequence[Draft], path: Path) -> tuple[list[Draft], list[
     about: dict[int, Line] = {}
     strangers: list[Line] = []
     out = list(drafts)
+    # Errors are said aloud; labels are no names of persons.
+    spoken = partial(without_persons, told={squeeze(draft.label) for draft in drafts if draft.label})
     for line in sheet.lines:
         found = _find(sheet, line, key, lookups, drafts)
         if not found:
@@ -44,13 +48,14 @@ def join_labels(drafts: Sequence[Draft], path: Path) -> tuple[list[Draft], list[
         for n in found:
             other = about.setdefault(n, line)
             if any(other.cells[c] != line.cells[c] for c in sheet.columns if c not in KEYS):
+                study = spoken(drafts[n].study)
                 raise LabelError(
-                    f"{path}: lines {other.number} and {line.number} disagree about study {drafts[n].study!r}: keep one"
+                    f"{path}: lines {other.number} and {line.number} disagree about study {study!r}: keep one"
                 )
             out[n] = _apply(drafts[n], sheet, line, key)
     if not about:
-        names = ", ".join(sorted({(line.get(key) or "") for line in sheet.lines})[:3])
-        known = ", ".join(draft.study for draft in drafts[:3])
+        names = ", ".join(map(spoken, sorted({(line.get(key) or "") for line in sheet.lines})[:3]))
+        known = ", ".join(spoken(draft.study) for draft in drafts[:3])
         raise LabelError(f"no line of {path} is about any study: its column {key!r} says {names}; studies are {known}")
     return out, _notes(sheet, key, strangers, drafts, out)
 
@@ -120,21 +125,15 @@ def _apply(draft: Draft, sheet: Sheet, line: Line, key: str) -> Draft:
     return replace(changed, mask=place)
 
 
-def labels_in(path: Path) -> set[str] | None:
-    """The labels that a table gives, None where it has no column of them. Raises LabelError."""
-    sheet = read_sheet(path)
-    return {label for line in sheet.lines if (label := line.get("label"))} if "label" in sheet.columns else None
-
-
 def _notes(
     sheet: Sheet, key: str, strangers: Sequence[Line], before: Sequence[Draft], after: Sequence[Draft]
 ) -> list[str]:
     notes = [f"Labels were joined from {sheet.path.name} by its column {key!r}."]
     if strangers:
         # Not what they say: it may be somebody's name.
-        named = ", ".join(f"{line.number}" for line in strangers[:3])
+        named = ", ".join(f"{line.number}" for line in strangers[:3]) + ", ..." * (len(strangers) > 3)
         lines = counted(len(strangers), f"line of {sheet.path.name} is", f"lines of {sheet.path.name} are")
-        notes.append(f"{lines} about no study that was found (line {named}).")
+        notes.append(f"{lines} about no study that was found ({'line' if len(strangers) == 1 else 'lines'} {named}).")
     changed = [a for b, a in zip(before, after, strict=True) if b.label and b.label != a.label]
     if changed:
         notes.append(f"{sheet.path.name} renamed {counted(len(changed), 'label', 'labels')} that folders gave.")

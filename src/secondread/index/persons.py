@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from secondread.discreet import HIDDEN
-from secondread.index.names import is_contrast_word, is_normal, patient_of, split_of, squeeze
+from secondread.discreet import HIDDEN, stand_in
+from secondread.index.names import is_contrast_word, is_normal, patient_of, split_of, squeeze, stem_of
 
 PLAIN_WORDS = frozenset(
     """
@@ -158,6 +158,9 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 MIN_SPOKEN = 3
 """Letters of a word that counts as a name where a number stands beside it: shorter ones are codes of sites."""
 
+_NUMBERED = re.compile(r" \(\d+\)$")
+"""What ``gather`` adds to a name that two studies would share."""
+
 _YEAR = re.compile(r"(?<!\d)(?:19\d\d|20[0-2]\d)(?!\d)")
 
 _VOWEL = re.compile(r"[aeiouyäöüåøæáàâãéèêëíìîïóòôõúùûý]|[^\x00-\x7f]", re.IGNORECASE)
@@ -190,6 +193,14 @@ def may_name_patient(name: str, told: Collection[str] = ()) -> bool:
 def _spelt(part: str) -> list[str]:
     """The words that are run together in one (``JaneDoe``); ``BraTS`` is one of the trade as it stands."""
     return [part] if _is_plain(part.casefold()) else _HUMP.split(part)
+
+
+def without_persons(name: str, told: Collection[str] = ()) -> str:
+    """The name of a study or group with stand-ins for the parts that may be a person's."""
+    parts = name.split("/")
+    return "/".join(
+        stand_in(part) if may_name_patient(stem_of(_NUMBERED.sub("", part)), told) else part for part in parts
+    )
 
 
 def is_full_name(name: str) -> bool:

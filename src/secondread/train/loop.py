@@ -124,7 +124,7 @@ def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) ->
     can give are not for implanted ones to give.
     """
     batches = feed.whole(held)
-    if any(case.normal is False for case in held):
+    if any(case.normal is False or case.facts.mask_voxels for case in held):
         return batches
     return implanted(batches, plan, partial(seed_of, plan.seed, IMPLANTS), device)
 

@@ -245,8 +245,9 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     _require_fit(changed, given)
     if "start" not in given and not fits(changed.network):
         changed = replace(changed, start="cold")
-    same = (changed.optimizer, changed.start) == (plan.optimizer, plan.start)
-    return changed if same or "learning_rate" in given else replace(changed, learning_rate=_rate(changed))
+    # A rate that is not the plan's own was chosen, and stays with its optimizer.
+    chosen = "learning_rate" in given or (plan.learning_rate != _rate(plan) and changed.optimizer == plan.optimizer)
+    return changed if chosen else replace(changed, learning_rate=_rate(changed))
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> None:

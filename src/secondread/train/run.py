@@ -64,7 +64,10 @@ def train(
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if plan.start == "starter":
-        say("plan: begins with the starter model's weights (--cold begins with random ones)")
+        say(
+            f"plan: begins with the starter model's weights, at a learning rate of {plan.learning_rate:g} "
+            "(--cold begins with random ones)"
+        )
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
