@@ -91,18 +91,18 @@ def pooled(tables: Sequence[pl.DataFrame]) -> dict[str, Any]:
     if named.height:
         right = (named["truth"] == named["predicted"]).to_numpy()
         groups = named["group"].to_list()
-        out["accuracy"] = mean_of(right, groups).figure()
+        out["accuracy"] = mean_of(right, groups).figure
         confidence = named["confidence"].to_numpy()
-        out["ece"] = Measure(lambda w: metrics.reliability(confidence, right, w).ece, groups, edge=None).figure()
+        out["ece"] = Measure(lambda w: metrics.reliability(confidence, right, w).ece, groups, edge=None).figure
         out["accuracy_of_kind"] = _accuracy_of_kind(named)
     known = table.filter(pl.col("abnormal").is_not_null() & pl.col("presence").is_not_null())
     if known["abnormal"].n_unique() > 1:
         scores = known["presence"].to_numpy()
-        out["presence_auc"] = auc_of(known["abnormal"].to_numpy(), scores, known["group"].to_list()).figure()
+        out["presence_auc"] = auc_of(known["abnormal"].to_numpy(), scores, known["group"].to_list()).figure
     for name in ("dice", "peak_in_mask"):
         some = table.filter(pl.col(name).is_not_null())
         if some.height:
-            out[name] = mean_of(some[name].to_numpy(), some["group"].to_list()).figure()
+            out[name] = mean_of(some[name].to_numpy(), some["group"].to_list()).figure
     return {name: figure.to_json() for name, figure in out.items() if figure is not None}
 
 
@@ -113,7 +113,7 @@ def _accuracy_of_kind(named: pl.DataFrame) -> Figure | None:
     if not abnormal.height:
         return None
     best = np.array(kinds)[abnormal.select(f"p_{kind}" for kind in kinds).to_numpy().argmax(axis=1)]
-    return mean_of(best == abnormal["truth"].to_numpy(), abnormal["group"].to_list()).figure()
+    return mean_of(best == abnormal["truth"].to_numpy(), abnormal["group"].to_list()).figure
 
 
 if __name__ == "__main__":

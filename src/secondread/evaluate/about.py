@@ -135,8 +135,8 @@ def _lines_about(sheet: Sheet, key: str, columns: Sequence[str], rows: Sequence[
 
 def _told(sheet: Sheet, column: str, lines: Mapping[str, Line], patient: Mapping[str, str]) -> Property | str:
     """A column as a property; where it is left out, why."""
-    words = [word for word in _words(column) if not (_is_site(column) and word in ("id", "name"))]
-    if identifying(column) or _names_persons(words):
+    words = re.findall(r"[^\W_]+", column)
+    if identifying(column) or (_names_persons(words) and not _is_site(words)):
         return NAMED
     values = {study: value for study, line in lines.items() if (value := line.get(column)) is not None}
     aged = _holds_ages(words)
@@ -144,7 +144,7 @@ def _told(sheet: Sheet, column: str, lines: Mapping[str, Line], patient: Mapping
         # BIDS writes 89 and above as "89+".
         numbers = {study: float(value.removesuffix("+") if aged else value) for study, value in values.items()}
     except ValueError:
-        return _told_texts(column, values, patient)
+        return _told_texts(words, values, patient)
     numbers = {study: number for study, number in numbers.items() if math.isfinite(number)}
     if aged:
         for study, age in numbers.items():
@@ -161,7 +161,7 @@ def _told(sheet: Sheet, column: str, lines: Mapping[str, Line], patient: Mapping
     return thirds(numbers) if many else _or_other(spelt, shared)
 
 
-def _told_texts(column: str, values: Mapping[str, str], patient: Mapping[str, str]) -> Property | str:
+def _told_texts(words: Sequence[str], values: Mapping[str, str], patient: Mapping[str, str]) -> Property | str:
     shared = _shared(values, patient)
     if _mostly_alone(values, patient, shared):
         return ALONE
@@ -169,7 +169,7 @@ def _told_texts(column: str, values: Mapping[str, str], patient: Mapping[str, st
     printed = set(told.values()) & shared
     if any(identifying(value) for value in printed):
         return TELLING
-    return TELLING if not _holds_kinds(column) and any(_may_name(value) for value in printed) else told
+    return TELLING if not _holds_kinds(words) and any(_may_name(value) for value in printed) else told
 
 
 def _may_name(value: str) -> bool:
@@ -178,20 +178,19 @@ def _may_name(value: str) -> bool:
     return may_name_patient(value)
 
 
-def _is_site(column: str) -> bool:
+def _is_site(words: Sequence[str]) -> bool:
     """``site_id``, ``scanner_name``, ``institution``: where, not who."""
     from secondread.index.bids import SITE_COLUMNS
 
-    first, *others = _words(column) or [""]
-    return first in {*SITE_COLUMNS, "institution"} and {*others} <= {"id", "name"}
+    return words[:1] != [] and words[0] in SITE_COLUMNS and {*words[1:]} <= {"id", "name"}
 
 
-def _holds_kinds(column: str) -> bool:
+def _holds_kinds(words: Sequence[str]) -> bool:
     """Whether the last word of a column's name, but for ``type`` and the like, is one of kinds."""
     from secondread.index.bids import LABEL_COLUMNS, SITE_COLUMNS
 
-    words = [word for word in _words(column) if word not in ("id", "name", "type", "group", "code", "class")]
-    return (words or _words(column) or [""])[-1] in {*_KINDS, *LABEL_COLUMNS, *SITE_COLUMNS}
+    told = [word for word in words if word not in ("id", "name", "type", "group", "code", "class")] or words
+    return bool(told) and told[-1] in {*_KINDS, *LABEL_COLUMNS, *SITE_COLUMNS}
 
 
 def _holds_ages(words: Sequence[str]) -> bool:
@@ -218,10 +217,6 @@ def _mostly_alone(values: Mapping[str, str], patient: Mapping[str, str], shared:
 
 def _or_other(values: Mapping[str, str], shared: Collection[str]) -> dict[str, str]:
     return {study: value if value in shared else OTHER for study, value in values.items()}
-
-
-def _words(column: str) -> list[str]:
-    return re.findall(r"[^\W_]+", column)
 
 
 def _note(names: Sequence[str], why: str) -> str:

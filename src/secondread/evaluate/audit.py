@@ -297,7 +297,7 @@ def _cross_validated(
 def _control(
     control: str, name: str, truth: NDArray[np.bool_], scores: NDArray[np.float64], groups: Sequence[str]
 ) -> Control | None:
-    figure = auc_of(truth, scores, groups).figure()
+    figure = auc_of(truth, scores, groups).figure
     return None if figure is None else Control(control, name, figure, min(groups_of(truth, groups)))
 
 

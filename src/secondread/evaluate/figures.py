@@ -19,6 +19,7 @@ from secondread.evaluate.intervals import LOGIT, TO_TWO, Scale, difference
 from secondread.evaluate.judged import Classes, Judged
 from secondread.evaluate.lines import Line, Measure, auc_edge, auc_of, groups_of, line, mean_of
 from secondread.evaluate.places import location_lines
+from secondread.index.words import counted
 
 __all__ = [
     "Line",
@@ -112,7 +113,6 @@ def _alarm_lines(
     truth: NDArray[np.bool_], raised: NDArray[np.bool_], groups: Sequence[str], alarm: Alarm
 ) -> list[Line | None]:
     """What one working point brings on these studies: abnormals found, normals that raise an alarm."""
-    plural = "s" if alarm.rate > 1 else ""
     found, false = (
         mean_of(raised[kind].astype(float), [g for g, k in zip(groups, kind, strict=True) if k])
         for kind in (truth, ~truth)
@@ -123,11 +123,11 @@ def _alarm_lines(
             - metrics.ratio((raised & ~truth).astype(float), (~truth).astype(float), w)
         ),
         groups,
-        false.figure(),
-        found.figure(),
+        false.figure,
+        found.figure,
         carriers=min(groups_of(truth, groups)),
     )
-    title = f"Sensitivity at {alarm.rate} false alarm{plural} per 100 normals"
+    title = f"Sensitivity at {counted(alarm.rate, 'false alarm')} per 100 normals"
     return [
         _noted(line(f"presence_sensitivity_at_{alarm.rate}fp", title, found, false, gain=gain), alarm.note),
         line(f"false_alarm_rate_at_{alarm.rate}fp", f"Normals that raise an alarm there ({alarm.rate} % meant)", false),

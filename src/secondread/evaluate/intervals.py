@@ -27,6 +27,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.index.words import counted
+
 DRAWS = 1000
 LEVEL = 0.95
 Z = 1.959963984540054
@@ -166,9 +168,7 @@ def bootstrap(
     if len(allowed) < 2:
         return Figure(value, math.nan, math.nan, count, many, skipped, "no draw allows it")
     rests_on = many if carriers is None else min(carriers, many)
-    notes = (
-        [f"{rests_on} {'group' if rests_on == 1 else 'groups'} only: a rough interval"] if rests_on < FEW_GROUPS else []
-    )
+    notes = [f"{counted(rests_on, 'group')} only: a rough interval"] if rests_on < FEW_GROUPS else []
     low, high = _interval(value, float(allowed.std()), max(2, rests_on), scale)
     end = round(value)
     if edge is not None and float(np.ptp(allowed)) <= AGREED and end in (0, 1) and abs(value - end) <= AGREED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -40,7 +40,9 @@ class Measure:
     n: int | None = None
     cells: int = 0
 
+    @cached_property
     def figure(self) -> Figure | None:
+        """With its interval; None where the rows do not allow it. Drawn once, for a difference needs it again."""
         return bootstrap(
             self.statistic,
             self.groups,
@@ -56,8 +58,8 @@ class Measure:
         return difference(
             lambda weights: self.statistic(weights) - other.statistic(weights),
             self.groups,
-            other.figure(),
-            self.figure(),
+            other.figure,
+            self.figure,
             carriers=self.carriers,
             most={LOGIT: 1.0, TO_TWO: 2.0}.get(self.scale, math.inf),
         )
@@ -104,13 +106,13 @@ def line(
 ) -> Line | None:
     """The line of a measure, None where the studies do not allow it. ``gain``: over the baseline, where that is taken
     over other rows."""
-    figure = measure.figure()
+    figure = measure.figure
     if figure is None:
         return None
     if not isinstance(baseline, Measure):
         return Line(name, title, figure, baseline, better=better)
     gained = gain or (measure.over(baseline) if better == "high" else baseline.over(measure))
-    return Line(name, title, figure, baseline.figure(), gained, better)
+    return Line(name, title, figure, baseline.figure, gained, better)
 
 
 def mean_of(values: Sequence[float] | NDArray[np.float64], groups: Sequence[str]) -> Measure:

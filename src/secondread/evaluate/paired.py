@@ -183,7 +183,7 @@ def _presence(a: pl.DataFrame, b: pl.DataFrame) -> list[Duel | None]:
     truth = x["abnormal"].to_numpy().astype(np.bool_)
     groups = x["group"].to_list()
     scores = [table["presence"].to_numpy() for table in (x, y)]
-    area, other = (auc_of(truth, score, groups).figure() for score in scores)
+    area, other = (auc_of(truth, score, groups).figure for score in scores)
     test = compare_areas(truth, scores[0], scores[1], groups)
     duels: list[Duel | None] = []
     if test is not None and area is not None and other is not None:
@@ -261,7 +261,7 @@ def _mean_duel(a: pl.DataFrame, b: pl.DataFrame, column: str, name: str, title: 
 
 
 def _duel(name: str, title: str, first: Measure, second: Measure, better: Better = "high") -> Duel | None:
-    figures = first.figure(), second.figure()
+    figures = first.figure, second.figure
     # Second minus first, whichever direction is better.
     gained = second.over(first)
     if figures[0] is None or figures[1] is None or gained is None:

@@ -84,7 +84,7 @@ def leave_one_site_out(rows: Sequence[Row], *, seed: int = 0) -> Sites:
         mine = np.flatnonzero((place == site) & ~np.isnan(inside) & ~np.isnan(outside))
         groups = [known[at].group for at in mine]
         known_site, new_site = mean_of(inside[mine], groups), mean_of(outside[mine], groups)
-        figures = known_site.figure(), new_site.figure(), known_site.over(new_site)
+        figures = known_site.figure, new_site.figure, known_site.over(new_site)
         if figures[0] is not None and figures[1] is not None and figures[2] is not None:
             lines.append(SiteLine(site, figures[0], figures[1], figures[2]))
     return Sites(tuple(lines), None if lines else "each site has one class, or all but one site have the same one")

@@ -133,8 +133,8 @@ def split_gap(index: Index, judged: Sequence[Judged] = (), *, seed: int = 0) -> 
     return SplitGap(
         given=sides is not None,
         tied=float(shared.mean()),
-        leaky=seen.figure(),
-        honest=unseen.figure(),
+        leaky=seen.figure,
+        honest=unseen.figure,
         gap=seen.over(unseen),
         studies=len(rows),
         model_tied=tied,
@@ -195,5 +195,5 @@ def _model(rows: Sequence[Row], judged: Sequence[Judged]) -> tuple[Figure | None
     found = []
     for kind in (True, False):
         mine = [j for j in known if (unit[j.study] in seen) is kind]
-        found.append(mean_of([float(bool(j.right)) for j in mine], [j.group for j in mine]).figure())
+        found.append(mean_of([float(bool(j.right)) for j in mine], [j.group for j in mine]).figure)
     return found[0], found[1]

@@ -84,12 +84,12 @@ class _Measure:
 
         return bootstrap(within, [self.groups[n] for n in at], edge=self.edge(part), carriers=self.carriers(part))
 
-    def loss(self, part: NDArray[np.bool_]) -> Figure | None:
-        """What ``part`` has less than all others, drawn together."""
+    def loss(self, part: NDArray[np.bool_], own: Figure) -> Figure | None:
+        """What ``part``, whose figure is ``own``, has less than all others, drawn together."""
         return difference(
             lambda w: self.statistic(w * ~part) - self.statistic(w * part),
             self.groups,
-            self.of(part),
+            own,
             self.of(~part),
             carriers=min(self.carriers(part), self.carriers(~part)),
         )
@@ -114,7 +114,7 @@ def by_subgroup(judged: Sequence[Judged], classes: Classes, properties: Mapping[
                 if figure is None:
                     continue
                 figures[title] = figure
-                lost = measure.loss(part) if not part.all() else None
+                lost = measure.loss(part, figure) if not part.all() else None
                 if lost is not None and lost.low > 0:
                     worse.append(title)
             out.append(Subgroup(name, value, len(mine), len({j.group for j in mine}), figures, tuple(worse)))

@@ -45,7 +45,7 @@ def labelled(drafts: Sequence[Draft], table: Path | None) -> tuple[list[Draft], 
     if not (folders.sure or folders.likely):
         return join_labels(drafts, table)
     patients, notes = join_labels([folders.as_patient(draft) for draft in drafts], table)
-    if folders.shown or not _are_classes(drafts, patients):
+    if folders.shown or not folders.are_classes(drafts, patients):
         return patients, [ARE_PATIENTS, *notes]
     classes, notes = join_labels(drafts, table)
     kept = {draft.label for draft in classes if draft.label_from_folder} & folders.suspects
@@ -112,15 +112,14 @@ class _Folders:
         group, source = (draft.label, "folder") if known else (draft.group, draft.group_from)
         return replace(draft, label=None, label_from_folder=False, group=group, group_from=source)
 
-
-def _are_classes(drafts: Sequence[Draft], joined: Sequence[Draft]) -> bool:
-    """Whether the labels that a table has given, ``joined``, leave the folders of ``drafts`` classes: it has none, it
-    names a folder, or it has one for each and no two the same."""
-    told: dict[str, set[str]] = defaultdict(set)
-    for before, after in zip(drafts, joined, strict=True):
-        if before.label and before.label_from_folder and after.label:
-            told[before.label].add(after.label)
-    labels = set().union(*told.values())
-    if {squeeze(label) for label in labels} & {squeeze(d.label) for d in drafts if d.label and d.label_from_folder}:
-        return True
-    return len(labels) == len(told) and all(len(own) == 1 for own in told.values())
+    def are_classes(self, drafts: Sequence[Draft], joined: Sequence[Draft]) -> bool:
+        """Whether the labels that a table has given, ``joined``, leave the folders of ``drafts`` classes: it has none,
+        it names a folder, or it has one for each and no two the same."""
+        told: dict[str, set[str]] = defaultdict(set)
+        for before, after in zip(drafts, joined, strict=True):
+            if before.label and before.label_from_folder and after.label:
+                told[before.label].add(after.label)
+        labels = set().union(*told.values())
+        if set(map(squeeze, labels)) & set(map(squeeze, self.names)):
+            return True
+        return len(labels) == len(told) and all(len(own) == 1 for own in told.values())

@@ -224,10 +224,10 @@ def _in_utf8(draft: Draft) -> Draft:
     names = [draft.study, draft.label, draft.group, draft.site]
     if all(map(_is_utf8, (*filter(None, names), *map(str, draft.images), str(draft.mask)))):
         return draft
-    study, label, group, site = (name and _writable(name) for name in names)
+    study, (label, group, site) = _writable(draft.study), (name and _writable(name) for name in names[1:])
     return replace(
         draft,
-        study=study or "",
+        study=study,
         label=label,
         group=group,
         site=site,
@@ -236,7 +236,7 @@ def _in_utf8(draft: Draft) -> Draft:
         headers=(),
         mask=None,
         reason="the name of its file or folder is not UTF-8: rename it",
-        origin=study or "",
+        origin=study,
     )
 
 
