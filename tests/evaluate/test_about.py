@@ -62,7 +62,7 @@ def test_ages_sex_and_keys(tmp_path: Path) -> None:
     ["name", "Patient Name", "surname", "born", "birth_date", "mrn", "patient_id", "patient", "physician", "address",
      "phone", "e-mail", "zip code", "accession_number", "scan_date", "subject no", "19400110", "principal investigator",
      "rater", "annotated_by", "treating oncologist", "PI", "site_coordinator", "site_lead", "grade_author",
-     "scanner_user"],
+     "scanner_user", "read_by_1", "user_2", "lead_site", "site_pi_code", "contact_person", "assigned_to"],
 )  # fmt: skip
 def test_columns_named_as_identifiers_are_left_out(column: str, about: Table) -> None:
     found = about({column: ["1", "2"] * 10, "sex": ["F", "M"] * 10})
@@ -132,13 +132,15 @@ def test_a_long_measure_is_told_in_thirds_of_three_digits(about: Table) -> None:
 @pytest.mark.parametrize(
     "column",
     ["age", "age_at_scan", "Age (years)", "age_at_scan_in_years", "age_yrs", "age_baseline", "age_y_at_scan", "ages",
-     "age_first_seizure", "Age [years old]", "patient_age"],
+     "age_first_seizure", "Age [years old]", "patient_age", "age_at_diagnosis"],
 )  # fmt: skip
 def test_columns_of_ages_have_bands(column: str, about: Table) -> None:
     assert set(about({column: ["30", "50", "30", "50"]}).properties.popitem()[1].values()) == {"18 to 39", "40 to 64"}
 
 
-@pytest.mark.parametrize("column", ["age_group", "age in months", "agent", "age_at_scan_months", "age at MRI (days)"])
+@pytest.mark.parametrize("column", ["age_group", "age in months", "agent", "age_at_scan_months", "age at MRI (days)",
+                                    "age_mths", "gestational_age", "bone_age", "age_over_65", "age_percentile",
+                                    "aged_care", "age_squared"])  # fmt: skip
 def test_other_columns_that_begin_like_ages_have_none(column: str, about: Table) -> None:
     assert set(about({column: ["3", "150", "3", "150"]}).properties.popitem()[1].values()) == {"3", "150"}
 

@@ -308,6 +308,19 @@ def test_a_folder_name_that_is_no_utf8(tmp_path: Path, place: bytes) -> None:
     index.save(tmp_path / "i.parquet")
 
 
+def test_a_table_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    _classes(tmp_path / "scans", "a", "b")
+    table = Path(os.fsdecode(os.fsencode(tmp_path / "scans") + b"/l\xe9.csv"))
+    try:
+        table.write_text("study,label\na/0,c\n")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    for labels in (None, table):
+        index = build_index([tmp_path / "scans"], labels=labels)
+        assert any("l\\udce9.csv" in note for note in index.notes)
+        index.save(tmp_path / "i.parquet")
+
+
 def test_files_whose_names_differ_by_suffix_alone(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "1.png", 1)
     picture(tmp_path / "a" / "1.jpg", 2)
@@ -471,6 +484,7 @@ def test_folders_of_patients_given_to_be_read_are_no_classes(tmp_path: Path) -> 
         ("Glioma, low grade", "Glioma, high grade", "Meningioma"),
         ("tumeur_maligne", "cerveau_sain", "kyste_colloide"),
         ("gesunde_Probanden", "Tumor_im_Kleinhirn", "unklarer_Befund"),
+        ("tumeur, maligne", "tumeur, benigne", "cerveau_sain"),
     ],
 )
 def test_classes_of_two_words_in_any_language_are_classes(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -500,6 +514,49 @@ def test_patients_with_as_many_labels_as_folders_are_patients(tmp_path: Path) ->
     assert {row.label for row in index.rows()} == {"normal", "glioma", "cyst", None}
     assert len({row.group for row in index.rows()}) == 3
     assert ARE_PATIENTS in index.notes
+
+
+@pytest.mark.parametrize("key", ["study", "group"])
+def test_a_line_for_each_patient_with_a_label_of_its_own(key: str, tmp_path: Path) -> None:
+    _classes(tmp_path / "scans", "Kowalski_Jan", "Nowak_Anna", "Berg_Olga")
+    (tmp_path / "labels.csv").write_text(f"{key},label\nKowalski_Jan,glioma\nNowak_Anna,normal\nBerg_Olga,cyst\n")
+    index = build_index([tmp_path / "scans"], labels=tmp_path / "labels.csv")
+    assert {row.label for row in index.rows()} == {"glioma", "normal", "cyst"}
+    assert len({row.group for row in index.rows()}) == 3
+
+
+def test_patients_beside_a_class_stay_patients(tmp_path: Path) -> None:
+    people = ("Kowalski_Jan", "Nowak_Anna", "Berg_Olga", "Horvath_Ilse")
+    _classes(tmp_path / "scans", *people, "normal", each=3)
+    lines = [
+        f"{name}/{at},{'normal' if name == 'normal' else 'glioma'}" for name in (*people, "normal") for at in "012"
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["study,label", *lines]))
+    rows = build_index([tmp_path / "scans"], labels=tmp_path / "labels.csv").rows()
+    assert {row.label for row in rows} == {"glioma", "normal"}
+    assert len({row.group for row in rows if row.label == "glioma"}) == 4
+
+
+def test_a_table_that_labels_some_patients_makes_no_class_of_the_others(tmp_path: Path) -> None:
+    people = [
+        f"{a}_{b}" for a in ("Anna", "Jane", "Olga", "Ivan", "Paul") for b in ("Berg", "Kowal", "Horvath", "Nil", "Ek")
+    ]
+    _classes(tmp_path / "scans", *people, each=2)
+    (tmp_path / "split.csv").write_text("study,split\nAnna_Berg/0,train\n")
+    with pytest.raises(LabelError, match="25 of 25 folders"):
+        build_index([tmp_path / "scans"], labels=tmp_path / "split.csv")
+    (tmp_path / "one.csv").write_text("study,label\nAnna_Berg/0,glioma\n")
+    rows = build_index([tmp_path / "scans"], labels=tmp_path / "one.csv").rows()
+    assert {row.label for row in rows} == {"glioma", None}
+    assert len({row.group for row in rows}) == 25
+
+
+def test_a_line_about_two_patients_is_told_without_their_names(tmp_path: Path) -> None:
+    _classes(tmp_path / "scans", "Kowalski_Jan", "Nowak_Anna", "Berg_Olga")
+    (tmp_path / "labels.csv").write_text("study,label\n0,glioma\n")
+    with pytest.raises(LabelError, match="could be") as caught:
+        build_index([tmp_path / "scans"], labels=tmp_path / "labels.csv")
+    assert not any(name in str(caught.value) for name in ("Kowalski", "Nowak", "Berg"))
 
 
 @pytest.mark.parametrize("names", [("Kowalski, Jan", "Nowak, Anna"), ("Doe^Jane", "Doe^John")])

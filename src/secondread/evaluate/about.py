@@ -29,14 +29,17 @@ KEYS = ("study", "group", "participant_id")
 OLDEST = 120.0
 """An age above this, in years, is a slip of the pen."""
 
-_AGE = frozenset(("age", "ages", "aged", "alter"))
-_NO_YEARS = frozenset(
+_AGE = frozenset(("age", "ages", "alter"))
+_BESIDE_AGE = frozenset(
     """
-    month months mo mos monate week weeks wk wks wochen day days d tage group groups grp band category cat class code
-    bin bins range quantile decade gap difference diff delta
+    y yr yrs year years jahr jahre jahren old in at of the on bei current approx approximate exact rounded reported
+    scan scanning mri mr imaging image examination exam acquisition session study visit baseline followup entry
+    inclusion enrolment enrollment recruitment presentation admission onset symptom symptoms disease diagnosis dx first
+    last seizure surgery operation treatment death patient patients subject subjects participant participants
     """.split()  # noqa: SIM905
 )
-"""Words of columns of ages in years, and words beside them that say that they are none: in months, in groups."""
+"""Words of columns of ages in years. Any other word beside them, and the numbers are taken for no such ages: of months,
+of groups, of bones."""
 
 _PERSONAL = re.compile(
     r"name|birth|address|street|postal|postcode|zipcode|phone|email|insurance|accession|passport|initials|licen[cs]e"
@@ -62,8 +65,9 @@ _KINDS = frozenset(
 )
 """Beside labels and sites (``index.bids``), columns of these words hold kinds: a strange word there is no person's."""
 
-_PERSONAL_LAST = frozenset(("by", "pi", "contact", "lead", "user", "attending", "resident", "assigned", "assignee"))
-"""And of a name's last word: ``site_lead``; ``PI-RADS`` is a score."""
+_STAFF = frozenset(("by", "pi", "contact", "lead", "user", "attending", "resident", "assigned", "assignee"))
+_NO_STAFF = re.compile(r"\bpi rads\b|\bcontact sports?\b")
+"""Whole words of names that tell who reads or treats, and what they are no such words in: ``PI-RADS`` is a score."""
 
 NAMED = "columns of such a name tell who somebody is"
 ALONE = "most patients have a text of their own there"
@@ -194,13 +198,13 @@ def _holds_kinds(words: Sequence[str]) -> bool:
 
 
 def _holds_ages(words: Sequence[str]) -> bool:
-    return bool(_AGE & {*words}) and not _NO_YEARS & {*words}
+    return bool(_AGE & {*words}) and {*words} <= _AGE | _BESIDE_AGE
 
 
 def _names_persons(words: Sequence[str]) -> bool:
     if any(map(_PERSONAL.search, words)) or _PERSONAL_WHOLE.fullmatch("".join(words)):
         return True
-    return bool(words) and words[-1] in _PERSONAL_LAST
+    return not _STAFF.isdisjoint(_NO_STAFF.sub("", " ".join(words)).split())
 
 
 def _shared(values: Mapping[str, str], patient: Mapping[str, str]) -> set[str]:

@@ -34,7 +34,7 @@ def thirds_or_few(values: Mapping[str, float], unit: str) -> Property:
 
 
 def thirds(values: Mapping[str, float], unit: str = "") -> Property:
-    """Finite numbers as thirds of those at hand; the limits as short as still divides them so."""
+    """Finite numbers as thirds of those at hand; the limits as short as leaves no third empty that exact ones fill."""
     if not values:
         return {}
     exact = [float(q) for q in np.quantile(list(values.values()), [1 / 3, 2 / 3])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,13 +29,13 @@ ARE_PATIENTS = "Folders are called after patients: no label is taken from a fold
 def labelled(drafts: Sequence[Draft], table: Path | None) -> tuple[list[Draft], list[str]]:
     """Drafts with the labels of folders and of a table, no label being a folder called after a patient; and notes.
 
-    Folders are called so where a DICOM header proves it of one, where most of their names hold a date or a number, or
-    where most of more than MANY may be a first and a last name. Where that is so of MIN_PATIENT_FOLDERS or more, they
-    may be; but two words of any language look so, and it is said and refused to nobody. Of those that may be, a table
-    tells: it has one label for a folder of a class and others for the other folders, and several for one patient, or
-    the same for several.
+    Folders are called so where a DICOM header proves it of one, where most of their names hold a date or a number,
+    where most read ``Doe, Jane``, or where most of more than MANY may be a first and a last name. Where that is so of
+    MIN_PATIENT_FOLDERS or more, they may be; but two words of any language look so, and it is said and refused to
+    nobody. Of names without a date or a number, a table tells, if it has labels for them: a class has one, and no
+    other folder has the same; a patient may have several, and several patients the same.
 
-    Raises LabelError: there are such folders for sure, and no table; and as :func:`join_labels`.
+    Raises LabelError: there are such folders for sure, and no table with labels of theirs; and as :func:`join_labels`.
     """
     folders = _Folders.of(drafts)
     if table is None:
@@ -45,9 +45,15 @@ def labelled(drafts: Sequence[Draft], table: Path | None) -> tuple[list[Draft], 
     if not (folders.sure or folders.likely):
         return join_labels(drafts, table)
     patients, notes = join_labels([folders.as_patient(draft) for draft in drafts], table)
-    if folders.shown or not folders.are_classes(drafts, patients):
+    told = folders.told(drafts, patients)
+    if folders.sure and not told:
+        raise folders.refusal()
+    if folders.shown or (told and not folders.are_classes(told)):
         return patients, [ARE_PATIENTS, *notes]
-    classes, notes = join_labels(drafts, table)
+    try:
+        classes, notes = join_labels(drafts, table)
+    except LabelError:  # its lines are about folders as patients, and about nothing else
+        return patients, [ARE_PATIENTS, *notes]
     kept = {draft.label for draft in classes if draft.label_from_folder} & folders.suspects
     return classes, [*notes, MAY_BE_PATIENTS] if kept else notes
 
@@ -58,12 +64,13 @@ class _Folders:
 
     Attributes:
         names: all of them. ``suspects``: those that may be called after a person; ``full``: by first and last name;
-            ``dated``: with a date or a number; ``proven``: by a DICOM header.
+            ``turned``: as ``Doe, Jane``; ``dated``: with a date or a number; ``proven``: by a DICOM header.
     """
 
     names: frozenset[str]
     suspects: frozenset[str]
     full: frozenset[str]
+    turned: frozenset[str]
     dated: frozenset[str]
     proven: frozenset[str]
 
@@ -73,7 +80,8 @@ class _Folders:
         suspects = {name for name in names if identifying(name) or may_name_patient(name)}
         full = {name for name in suspects if is_full_name(name)}
         # Of "Glioma, low grade" the comma proves nothing, of "Doe, Jane" it does.
-        dated = {name for name in suspects if identifying(name.replace(",", " ")) or ("," in name and name in full)}
+        turned = {name for name in full if name.partition(",")[2].strip()[:1].isupper()}
+        dated = {name for name in suspects if identifying(name.replace(",", " "))}
         proven = {
             draft.label
             for draft in drafts
@@ -81,7 +89,7 @@ class _Folders:
             and draft.label in suspects
             and any(tells_patient(image, draft.label) for image in draft.images)
         }
-        return cls(*map(frozenset, (names, suspects, full | dated, dated, proven)))
+        return cls(*map(frozenset, (names, suspects, full | dated, turned, dated, proven)))
 
     @property
     def shown(self) -> bool:
@@ -93,7 +101,8 @@ class _Folders:
 
     @property
     def sure(self) -> bool:
-        return self.shown or (self.likely and len(self.names) > MANY)
+        written = 2 * len(self.turned | self.dated) > len(self.names)
+        return self.shown or written or (self.likely and len(self.names) > MANY)
 
     def refusal(self) -> LabelError:
         how = "a DICOM header" if self.proven else "their names"
@@ -112,14 +121,18 @@ class _Folders:
         group, source = (draft.label, "folder") if known else (draft.group, draft.group_from)
         return replace(draft, label=None, label_from_folder=False, group=group, group_from=source)
 
-    def are_classes(self, drafts: Sequence[Draft], joined: Sequence[Draft]) -> bool:
-        """Whether the labels that a table has given, ``joined``, leave the folders of ``drafts`` classes: it has none,
-        it names a folder, or it has one for each and no two the same."""
+    def told(self, drafts: Sequence[Draft], joined: Sequence[Draft]) -> dict[str, set[str]]:
+        """The labels that a table has given, ``joined``, to the folders of ``drafts``, by folder."""
         told: dict[str, set[str]] = defaultdict(set)
         for before, after in zip(drafts, joined, strict=True):
             if before.label and before.label_from_folder and after.label:
                 told[before.label].add(after.label)
+        return dict(told)
+
+    def are_classes(self, told: Mapping[str, set[str]]) -> bool:
+        """Whether the labels ``told`` of folders leave these classes: one is called as a folder that may be a
+        patient's, or each folder has one, and no two the same."""
         labels = set().union(*told.values())
-        if set(map(squeeze, labels)) & set(map(squeeze, self.names)):
+        if set(map(squeeze, labels)) & set(map(squeeze, self.suspects)):
             return True
-        return len(labels) == len(told) and all(len(own) == 1 for own in told.values())
+        return told.keys() == self.names and len(labels) == len(told) and all(len(own) == 1 for own in told.values())

@@ -74,7 +74,7 @@ def gather(
     notes += [note for tree in trees for note in tree.notes]
     trees, said = _name_roots(trees, normal)
     drafts, more = _once_each([draft for tree in trees for draft in tree.drafts], rows)
-    names = {draft.study: tree.name for tree in reversed(trees) for draft in tree.drafts}
+    names = {_writable(draft.study): _writable(tree.name) for tree in reversed(trees) for draft in tree.drafts}
     return _unique([_with_patient(_in_utf8(draft)) for draft in drafts], rows, names), rows, [*notes, *said, *more]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -42,7 +42,7 @@ def join_labels(drafts: Sequence[Draft], path: Path) -> tuple[list[Draft], list[
     # Errors are said aloud; labels are no names of persons.
     spoken = partial(without_persons, told={squeeze(draft.label) for draft in drafts if draft.label})
     for line in sheet.lines:
-        found = _find(sheet, line, key, lookups, drafts)
+        found = _find(sheet, line, key, lookups, drafts, spoken)
         if not found:
             strangers.append(line)
         for n in found:
@@ -85,7 +85,14 @@ def _lookups(drafts: Sequence[Draft], key: str) -> list[Lookup]:
     return out
 
 
-def _find(sheet: Sheet, line: Line, key: str, lookups: Sequence[Lookup], drafts: Sequence[Draft]) -> list[int]:
+def _find(
+    sheet: Sheet,
+    line: Line,
+    key: str,
+    lookups: Sequence[Lookup],
+    drafts: Sequence[Draft],
+    spoken: Callable[[str], str],
+) -> list[int]:
     cell = line.get(key)
     if cell is None:
         return []
@@ -96,10 +103,8 @@ def _find(sheet: Sheet, line: Line, key: str, lookups: Sequence[Lookup], drafts:
         found = lookup.get(name, [])
         groups = {drafts[n].group or drafts[n].study for n in found}
         if len(found) > 1 and key != "group" and len(groups) > 1:
-            raise LabelError(
-                f"{sheet.at(line)}: {cell!r} could be {drafts[found[0]].study!r} or {drafts[found[1]].study!r}: "
-                f"write the whole name"
-            )
+            one, other = (spoken(drafts[n].study) for n in found[:2])
+            raise LabelError(f"{sheet.at(line)}: {spoken(cell)!r} could be {one!r} or {other!r}: write the whole name")
         if found:
             return found
     return []

@@ -105,7 +105,7 @@ def _excluded(rows: Sequence[Row]) -> str:
         lines.append(printable(f"  {mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}"))
     if len(reasons) > MAX_LINES:
         lines.append(f"  and {len(reasons) - MAX_LINES:,} other reasons")
-    if any(HIDDEN in row.study for row in rows):
+    if any(HIDDEN in row.study and row.images for row in rows):
         lines.append("  The index's column images has the files that hidden names stand for.")
     return "\n".join(lines)
 

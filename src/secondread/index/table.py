@@ -153,7 +153,9 @@ class Index:
         accepted_leak: AcceptedLeak | None = None,
     ) -> Index:
         table = pl.DataFrame([_to_record(row) for row in rows], schema=SCHEMA)
-        return cls(table, tuple(notes), dict(given_split or {}), accepted_leak)
+        # Notes name folders, and not every folder's name is UTF-8.
+        said = tuple(note.encode("utf-8", "backslashreplace").decode() for note in notes)
+        return cls(table, said, dict(given_split or {}), accepted_leak)
 
     @property
     def included(self) -> pl.DataFrame:

@@ -245,7 +245,7 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     _require_fit(changed, given)
     if "start" not in given and not fits(changed.network):
         changed = replace(changed, start="cold")
-    # A rate that is not the plan's own was chosen, and stays with its optimizer.
+    # A rate that is not the one its optimizer and start come with was chosen, and stays with its optimizer.
     chosen = "learning_rate" in given or (plan.learning_rate != _rate(plan) and changed.optimizer == plan.optimizer)
     return changed if chosen else replace(changed, learning_rate=_rate(changed))
 
