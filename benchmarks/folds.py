@@ -32,7 +32,7 @@ from secondread.index.split import units
 from secondread.train import train
 
 HELD = 8
-"""One part of so many, of what is left to learn from, is for validation."""
+"""One part of so many, of what is left to learn from, is for validation; fewer, where there are fewer groups."""
 
 OWN = ("accuracy", "dice", "baseline_dice", "slice_presence_auc", "baseline_slice_presence_auc", "peak_in_mask")
 """Figures told of each fold, as far as its report has them."""
@@ -76,8 +76,9 @@ def folds(rows: Sequence[Row], count: int) -> Iterator[Index]:
     """An index for each fold; its test studies are those of no other."""
     labels, unit = np.array([row.label or "" for row in rows]), units(rows)
     for learn, judge in StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, unit):
-        parts = StratifiedGroupKFold(HELD, shuffle=True, random_state=0).split(learn, labels[learn], unit[learn])
-        held = learn[next(iter(parts))[1]]
+        parts = min(HELD, len(set(unit[learn])))
+        inner = StratifiedGroupKFold(parts, shuffle=True, random_state=0).split(learn, labels[learn], unit[learn])
+        held = learn[next(iter(inner))[1]]
         side = np.full(len(rows), "train", object)
         side[judge], side[held] = "test", "validation"
         yield Index.of([replace(row, split=str(s)) for row, s in zip(rows, side, strict=True)])

@@ -8,7 +8,8 @@ from scipy.ndimage import zoom
 
 from secondread.formats import read_picture
 from secondread.index import Row
-from secondread.index.duplicates import SIDE, cluster, sha256_of, thumbprint
+from secondread.index.duplicates import LEVELS, SIDE, cluster, find_pairs, sha256_of, thumbprint
+from secondread.index.likeness import likeness
 from secondread.volume import Geometry, Picture, Volume
 from tests.index.makers import picture, row
 
@@ -72,6 +73,20 @@ def test_a_volume_is_known_again_resampled_and_turned() -> None:
     rows = [row(str(n), thumbprint=thumbprint(v)) for n, v in enumerate((scan, copy, other))]
     assert cluster(rows)[0] == [0, 0, 1]
     assert len(rows[0].thumbprint) == 3 * SIDE * SIDE
+
+
+def test_two_people_on_one_template_are_two() -> None:
+    """Two volumes that share much and lie alike, and each of whose planes, as a picture, would count as a copy."""
+    rng = np.random.default_rng(5)
+    shared, *own = (zoom(rng.random((8, 8, 8)), 6, order=1) for _ in range(3))
+    prints = [
+        thumbprint(Volume(Geometry((48, 48, 48), np.eye(4)), (shared + 0.5 * more).astype(np.float32))) for more in own
+    ]
+    both = np.frombuffer(b"".join(prints), np.uint8).reshape(2, 3, SIDE, SIDE)
+    alike = likeness(both, np.array([[0, 1]]))[0]
+    assert LEVELS[0] < alike < LEVELS[1]
+    assert len(find_pairs(both)[0]) == 0
+    assert len(find_pairs(both[:, :1])[0]) == 1
 
 
 def test_pictures_and_volumes_are_never_compared() -> None:

@@ -30,7 +30,8 @@ from secondread.volume.prepare import axis_matrix
 SIDE = 48
 LEVELS = (0.65, 0.78, 0.9)
 """Likeness above which two studies are one. The first holds; where it makes a cluster so large that likeness says
-nothing (drawings, scans on one template), the members of that cluster are compared by the next."""
+nothing (drawings, scans on one template), the members of that cluster are compared by the next. Of volumes the second
+is the first: patients on one template lie alike, and three planes of a copy are more alike than one."""
 
 MAX_CLUSTER = 20
 MAX_CLUSTER_SHARE = 0.05
@@ -147,7 +148,7 @@ def _alike(
     pairs, alike = find_pairs(prints, progress)
     limit = max(MAX_CLUSTER, int(MAX_CLUSTER_SHARE * len(kept)))
     notes = []
-    for level, next_level in pairwise(LEVELS):
+    for level, next_level in pairwise(_levels(prints)):
         component = components(len(kept), pairs)[pairs[:, 0]]
         sizes = np.bincount(components(len(kept), pairs), minlength=1)
         crowded = sizes[component] > limit
@@ -164,10 +165,15 @@ def _alike(
 def find_pairs(
     prints: NDArray[np.uint8], progress: Progress | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Pairs (m, 2), a < b, of thumbprints (n, P, SIDE, SIDE) that are alike above the first of ``LEVELS``, and how
-    alike they are (m)."""
+    """Pairs (m, 2), a < b, of thumbprints (n, P, SIDE, SIDE) that are alike above the first of their levels, and
+    how alike they are (m)."""
     nearest = next((nearest for n, nearest in NEAREST if len(prints) <= n), NEAREST_OF_MANY)
     pairs = candidates(prints, nearest, progress)
     alike = likeness(prints, pairs, progress)
-    found = alike > LEVELS[0]
+    found = alike > _levels(prints)[0]
     return pairs[found], alike[found]
+
+
+def _levels(prints: NDArray[np.uint8]) -> tuple[float, ...]:
+    """Those of LEVELS that hold for thumbprints (n, P, SIDE, SIDE)."""
+    return LEVELS if prints.shape[1] == 1 else LEVELS[1:]
