@@ -123,12 +123,12 @@ def figure_line(figure: dict[str, Any]) -> str:
 
 
 def outcome_line(run: Path) -> str:
-    """What the run's best epoch reached, from ``history.jsonl``."""
+    """What the epoch reached whose model the run kept, from ``history.jsonl``."""
     lines = (run / "history.jsonl").read_text(encoding="utf-8").splitlines()
     history = [json.loads(line) for line in lines]
-    best = [line for line in history if line["best"]][-1]
-    figures = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in best["validation"].items())
-    return f"best epoch {best['epoch']} of {len(history)}, on the validation split: {figures}"
+    kept = [line for line in history if line["best"]][-1]
+    figures = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in kept["validation"].items())
+    return f"kept: epoch {kept['epoch']} of {len(history)}, on the validation split: {figures}"
 
 
 def _fail(message: str, code: int) -> None:

@@ -140,7 +140,7 @@ def test_train_leaves_a_whole_run_and_says_what_came_of_it(
     line = json.loads((picture_run / "history.jsonl").read_text())
     assert {"loss", "accuracy"} <= set(line["train"]) & set(line["validation"])
     done = secondread("train", shapes, "-o", tmp_path / "run", "--epochs", 1, "--size", 32, "--optimizer", "rmsprop")
-    assert "best epoch 1 of 1" in done.err
+    assert "kept: epoch 1 of 1" in done.err
     assert f"secondread evaluate {tmp_path / 'run'}" in done.err
     assert unfinished(tmp_path) == []
 

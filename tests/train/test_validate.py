@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from secondread.infer import calibrated
 from secondread.models import Output, Target, Task
+from secondread.train.checkpoint import Progress, State
+from secondread.train.loop import FEWEST_GROUPS, close_epoch, too_few
 from secondread.train.validate import Tally, score
 
 TASK = Task(("a", "b"), "normal", located=True)
@@ -97,3 +101,21 @@ def test_the_best_epoch_is_chosen_by_what_matters() -> None:
     assert score({"loss": 2.0, "accuracy": 0.9}) > score({"loss": 0.1, "accuracy": 0.8})
     assert score({"loss": 0.1, "accuracy": 0.9}) > score({"loss": 2.0, "accuracy": 0.9})
     assert score({"loss": 0.1}) > score({"loss": 0.2})
+
+
+@pytest.mark.parametrize(("last", "kept"), [(False, 1), (True, 3)])
+def test_too_few_patients_choose_no_epoch(last: bool, kept: int) -> None:
+    network = torch.nn.Linear(1, 1)
+    state = State(network, network, torch.optim.SGD(network.parameters(), 0.1), {}, Progress())  # type: ignore[arg-type]
+    for epoch, accuracy in enumerate((0.9, 0.5, 0.6), 1):
+        with torch.no_grad():
+            network.bias.fill_(epoch)
+        close_epoch(state, {"loss": 1.0}, {"loss": 1.0, "accuracy": accuracy}, 1.0, last=last)
+    assert state.best["bias"].item() == kept
+    assert state.progress.best_epoch == kept
+    assert [line["best"] for line in state.progress.history] == ([True] * 3 if last else [True, False, False])
+
+
+@pytest.mark.parametrize(("patients", "few"), [(FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)])
+def test_studies_of_one_patient_are_one_voice(patients: int, few: bool) -> None:
+    assert too_few([SimpleNamespace(group=f"p{n % patients}") for n in range(50)]) is few  # type: ignore[misc]

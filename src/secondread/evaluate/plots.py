@@ -43,7 +43,7 @@ TITLES = {"accuracy": "Accuracy", "dice": "Dice", "presence_auc": "Presence AUC"
 
 
 def curves_svg(history: Sequence[Epoch], said: Verdict | None = None) -> Markup:
-    """Accuracy and loss of one run, training and validation, over epochs. The best epoch, whose model is kept, is
+    """Accuracy and loss of one run, training and validation, over epochs. The epoch whose model is kept is
     marked; so are the epochs since which the run overfits, where the verdict ``said`` so."""
     epochs = np.array([epoch["epoch"] for epoch in history])
     name = watched(history)
@@ -60,7 +60,7 @@ def curves_svg(history: Sequence[Epoch], said: Verdict | None = None) -> Markup:
                 ax.plot(epochs, values, color=colour, marker="o", markersize=3, linewidth=1.6, label=label)
                 told.append(f"{label} {TITLES[what].lower()} ends at {values[np.isfinite(values)][-1]:.3g}")
         if position is not None:
-            label = f"best epoch, {epochs[position]}: model kept"
+            label = f"epoch {epochs[position]}: model kept"
             ax.axvline(epochs[position], color=INK, linewidth=1, linestyle=(0, (3, 3)), label=label)
         if since is not None:
             ax.axvspan(since, float(epochs[-1]), color=FAINT, alpha=0.45, linewidth=0, label="overfit")

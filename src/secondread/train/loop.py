@@ -34,6 +34,9 @@ AVERAGING = 0.995
 
 MAX_GRADIENT = 5.0
 
+FEWEST_GROUPS = 6
+"""Fewer patients cannot tell which of two epochs is better, even if they all agree (sign test at 5 %: 2 x 0.5^6)."""
+
 IMPLANTS = 7
 """Sets the seeds of implanted lesions apart from those of augmentation."""
 
@@ -111,10 +114,16 @@ def fit(
         if not tally.losses:
             break  # the minutes were over before the first step
         judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.patch, device)
-        close_epoch(state, tally.metrics(), judged.metrics(), time.monotonic() - started, len(feed.broken))
+        seconds = time.monotonic() - started
+        close_epoch(state, tally.metrics(), judged.metrics(), seconds, len(feed.broken), last=too_few(held))
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state
+
+
+def too_few(held: Sequence[Case]) -> bool:
+    """Whether the validation cases are of too few patients to choose an epoch by: then the last one is kept."""
+    return len({case.group for case in held}) < FEWEST_GROUPS
 
 
 def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
@@ -189,16 +198,23 @@ def average(state: State, step: int) -> None:
 
 
 def close_epoch(
-    state: State, training: dict[str, float], judged: dict[str, float], seconds: float, broken: int = 0
+    state: State,
+    training: dict[str, float],
+    judged: dict[str, float],
+    seconds: float,
+    broken: int = 0,
+    *,
+    last: bool = False,
 ) -> None:
-    """Write the epoch into the history, keep its weights if they are the best so far. Raises DivergenceError."""
+    """Write the epoch into the history, keep its weights if they are the best so far, or in any case to keep the
+    ``last``. Raises DivergenceError."""
     progress = state.progress
     if not math.isfinite(training["loss"] + judged["loss"]):
         raise DivergenceError(
             "the loss is no longer a number: take a lower learning rate (--learning-rate) or another optimizer"
         )
     value = score(judged)
-    best = value > progress.best_score
+    best = last or value > progress.best_score
     progress.epoch += 1
     progress.seconds = seconds
     if best:

@@ -19,13 +19,17 @@ from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_mem
 from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
 from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
-from secondread.train.loop import Report, fit, held_batches
+from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, too_few
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan, teaching
 from secondread.train.validate import validate
 
 STORE_NAME = "store"
 STORE_ELSEWHERE = "store.json"
+LAST_KEPT = (
+    f"validation has fewer than {FEWEST_GROUPS} patients, who cannot tell which epoch is best: the model of the last "
+    "epoch is kept"
+)
 
 
 def train(
@@ -218,7 +222,7 @@ def finish(
         familiarity=familiarity,
         trained_on=facts,
     )
-    for sentence in (promise_in_words(spec), familiarity_in_words(spec)):
+    for sentence in (*([LAST_KEPT] if too_few(held) else []), promise_in_words(spec), familiarity_in_words(spec)):
         say(sentence)
     save_model(run / "model", spec, state.best, card(spec))
     return run / "model"
