@@ -116,6 +116,13 @@ def test_too_few_patients_choose_no_epoch(last: bool, kept: int) -> None:
     assert [line["best"] for line in state.progress.history] == ([True] * 3 if last else [True, False, False])
 
 
+def test_too_few_patients_choose_no_level_of_the_mask() -> None:
+    tally = batch([3.0, -3.0], [[1.0, 0.0], [0.0, 1.0]], [1, 0], [0, -1])
+    tally.overlaps.append([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    assert tally.calibration()[0].mask == 0.2
+    assert tally.calibration(few_patients=True)[0].mask == 0.5
+
+
 @pytest.mark.parametrize(("patients", "few"), [(FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)])
 def test_studies_of_one_patient_are_one_voice(patients: int, few: bool) -> None:
     assert too_few([SimpleNamespace(group=f"p{n % patients}") for n in range(50)]) is few  # type: ignore[misc]

@@ -27,8 +27,8 @@ from secondread.train.validate import validate
 STORE_NAME = "store"
 STORE_ELSEWHERE = "store.json"
 LAST_KEPT = (
-    f"validation has fewer than {FEWEST_GROUPS} patients, who cannot tell which epoch is best: the model of the last "
-    "epoch is kept"
+    f"validation has fewer than {FEWEST_GROUPS} patients, who cannot tell which epoch or level of the mask is best: "
+    "the model of the last epoch is kept, and the level is 0.5"
 )
 
 
@@ -193,10 +193,11 @@ def finish(
 ) -> Path:
     """Fit the best epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
+    few = too_few(held)
     network, groups = state.averaged, {case.study: case.group for case in held}
     batches = held_batches(feed, held, plan, device)
     tally = validate(network, batches, loss_for(plan.loss), plan.task, plan.patch, device, mirror=True, groups=groups)
-    thresholds, promise = tally.calibration(plan.error_rate)
+    thresholds, promise = tally.calibration(plan.error_rate, few_patients=few)
     learned = [case for members in feed.sampler.classes.values() for case in members]
     seen, judged = (feed.whole(spread(cases, MOST_STUDIES[plan.recipe.dimensions])) for cases in (learned, held))
     familiarity = fit_familiarity(network, seen, judged, plan.patch, device, plan.seed)
@@ -222,7 +223,7 @@ def finish(
         familiarity=familiarity,
         trained_on=facts,
     )
-    for sentence in (*([LAST_KEPT] if too_few(held) else []), promise_in_words(spec), familiarity_in_words(spec)):
+    for sentence in (*([LAST_KEPT] if few else []), promise_in_words(spec), familiarity_in_words(spec)):
         say(sentence)
     save_model(run / "model", spec, state.best, card(spec))
     return run / "model"

@@ -64,9 +64,12 @@ class Tally:
             out["dice"] = float(np.mean([row[MASK_LEVELS.index(0.5)] for row in self.overlaps]))
         return out
 
-    def calibration(self, error_rate: float = ERROR_RATE) -> tuple[Thresholds, Promise | None]:
-        """Thresholds fitted on what was gathered, defaults where there was too little; and what they promise."""
-        mask = self._mask_level()
+    def calibration(
+        self, error_rate: float = ERROR_RATE, *, few_patients: bool = False
+    ) -> tuple[Thresholds, Promise | None]:
+        """Thresholds fitted on what was gathered, defaults where there was too little; and what they promise. The level
+        of the mask is not for ``few_patients`` to choose."""
+        mask = Thresholds().mask if few_patients else self._mask_level()
         temperature = fit_temperature([row for row, _ in self.category], [t for _, t in self.category])
         if self.task.normal is None:
             # Presence is that of the strongest voxel, so what makes a mask makes a finding.
