@@ -94,7 +94,7 @@ def test_train_goes_on_where_it_was(
     assert unfinished(run) == []
     assert not (run / "model").exists()
     assert len((run / "history.jsonl").read_text().splitlines()) == 1
-    assert "best epoch" in secondread("train", "-o", run, "--resume").err
+    assert "kept: epoch" in secondread("train", "-o", run, "--resume").err
     secondread("train", shapes, "-o", tmp_path / "whole", "--size", 32, "--epochs", 3)
     one, two = ((folder / "model" / "weights.safetensors").read_bytes() for folder in (run, tmp_path / "whole"))
     assert one == two, "an interrupted run ends with the same weights"
