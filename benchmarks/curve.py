@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from folds import folds
+from folds import folds, judged
 
-from secondread.console import Progress, say
-from secondread.evaluate import evaluate
+from secondread.console import Progress
 from secondread.evaluate.paired import compare_predictions
 from secondread.evaluate.predictions import read_predictions
 from secondread.index import Index, Row, build_index
-from secondread.train import train
 from secondread.train.plan import STARTS, Start
 
 FOLDS = 5
@@ -50,14 +48,10 @@ def main() -> None:
         index = next(folds(build_index([given.data], progress=progress).rows(), FOLDS))
         for share in given.shares:
             part = drawn(index.rows(), share, given.seed)
-            runs: dict[Start, Path] = {start: given.out / f"{share:g}-{start}" for start in STARTS}
-            for start, run in runs.items():
-                if not (run / "evaluation" / "metrics.json").exists():
-                    say(f"{run.name}: {len(part.rows('train'))} studies to learn from")
-                    overrides = {"minutes": given.minutes, "start": start, "samples": len(index.rows("train"))}
-                    train(part, run, overrides=overrides, progress=progress, say=say)
-                    evaluate(run, run / "evaluation", progress=progress)
-            out[f"{share:g}"] = {"studies": len(part.rows("train"))} | told(runs)
+            runs = {start: given.out / f"{share:g}-{start}" for start in STARTS}
+            same = {"minutes": given.minutes, "samples": len(index.rows("train"))}
+            figures = {start: judged(part, run, same | {"start": start}, progress) for start, run in runs.items()}
+            out[f"{share:g}"] = {"studies": len(part.rows("train"))} | told(runs, figures)
     print(json.dumps(out, indent=2))
 
 
@@ -76,12 +70,12 @@ def drawn(rows: Sequence[Row], share: float, seed: int) -> Index:
     return Index.of([row for row in rows if row.split != "train" or row.study in kept])
 
 
-def told(runs: Mapping[Start, Path]) -> dict[str, Any]:
+def told(runs: Mapping[Start, Path], figures: Mapping[Start, Mapping[str, Any]]) -> dict[str, Any]:
     """Figures of the two runs, and the differences."""
-    out: dict[str, Any] = {}
-    for start, run in runs.items():
-        found = json.loads((run / "evaluation" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-        out[start] = {name: [round(found[name][key], 3) for key in ("value", "low", "high")] for name in TOLD}
+    out: dict[str, Any] = {
+        start: {name: [round(found[name][key], 3) for key in ("value", "low", "high")] for name in TOLD}
+        for start, found in figures.items()
+    }
     cold, starter = (read_predictions(runs[start] / "evaluation") for start in ("cold", "starter"))
     duels = compare_predictions(cold, starter, ("cold", "starter")).duels
     out["gain"] = {

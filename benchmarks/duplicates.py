@@ -147,11 +147,9 @@ def main() -> None:
     parser.add_argument("--prints", type=int, nargs="+", default=[100_000, 1_000_000])
     sizes = sorted(parser.parse_args().prints)
     base = slices()
-    done = []
     for count in sizes:
-        done.append(measure(base, count))
-        print(json.dumps(done[-1]), flush=True)
-    last = done[-1]
+        last = measure(base, count)
+        print(json.dumps(last), flush=True)
     times = MANY / last["prints"]
     grown = {stage: round(spent * times ** GROWTH[stage]) for stage, spent in last["stages_s"].items()}
     print(json.dumps({

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,24 @@ def main() -> None:
             run = given.out / f"fold-{number}"
             if number not in chosen:
                 continue
-            if not (run / "evaluation" / "metrics.json").exists():
-                say(f"fold {number}: {len(index.rows('train'))} to learn from, {len(index.rows('test'))} to judge")
-                if (run / "checkpoints" / "latest.json").exists():  # finished ones come to their end at once
-                    train(None, run, resume=True, progress=progress, say=say)
-                else:
-                    train(index, run, overrides=overrides, progress=progress, say=say)
-                evaluate(run, run / "evaluation", progress=progress)
+            found = judged(index, run, overrides, progress)
             tables.append(read_predictions(run / "evaluation"))
-            found = json.loads((run / "evaluation" / "metrics.json").read_text())["metrics"]
             own[number] = {name: round(found[name]["value"], 4) for name in OWN if name in found}
     print(json.dumps({"minutes": given.minutes, "all": pooled(tables), "folds": own}, indent=2))
+
+
+def judged(index: Index, run: Path, overrides: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """The figures by name of a run on ``index``: trained and judged now, as far as it is not yet."""
+    metrics_file = run / "evaluation" / "metrics.json"
+    if not metrics_file.exists():
+        say(f"{run.name}: {len(index.rows('train'))} to learn from, {len(index.rows('test'))} to judge")
+        if (run / "checkpoints" / "latest.json").exists():  # finished ones come to their end at once
+            train(None, run, resume=True, progress=progress, say=say)
+        else:
+            train(index, run, overrides=overrides, progress=progress, say=say)
+        evaluate(run, run / "evaluation", progress=progress)
+    found: dict[str, Any] = json.loads(metrics_file.read_text(encoding="utf-8"))["metrics"]
+    return found
 
 
 def folds(rows: Sequence[Row], count: int) -> Iterator[Index]:

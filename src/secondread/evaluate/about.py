@@ -186,7 +186,7 @@ def _is_site(words: Sequence[str]) -> bool:
     """``site_id``, ``scanner_name``, ``institution``: where, not who."""
     from secondread.index.bids import SITE_COLUMNS
 
-    return words[:1] != [] and words[0] in SITE_COLUMNS and {*words[1:]} <= {"id", "name"}
+    return bool(words) and words[0] in SITE_COLUMNS and {*words[1:]} <= {"id", "name"}
 
 
 def _holds_kinds(words: Sequence[str]) -> bool:

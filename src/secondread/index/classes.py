@@ -93,16 +93,19 @@ class _Folders:
 
     @property
     def shown(self) -> bool:
-        return bool(self.proven) or 2 * len(self.dated) > len(self.names)
+        return bool(self.proven) or self._are_most(self.dated)
 
     @property
     def likely(self) -> bool:
-        return len(self.names) >= MIN_PATIENT_FOLDERS and 2 * len(self.full) > len(self.names)
+        return len(self.names) >= MIN_PATIENT_FOLDERS and self._are_most(self.full)
 
     @property
     def sure(self) -> bool:
-        written = 2 * len(self.turned | self.dated) > len(self.names)
-        return self.shown or written or (self.likely and len(self.names) > MANY)
+        written = self._are_most(self.turned | self.dated)
+        return bool(self.proven) or written or (self.likely and len(self.names) > MANY)
+
+    def _are_most(self, some: frozenset[str]) -> bool:
+        return 2 * len(some) > len(self.names)
 
     def refusal(self) -> LabelError:
         how = "a DICOM header" if self.proven else "their names"

@@ -43,7 +43,7 @@ class State:
     Attributes:
         network: the weights being trained.
         averaged: their exponential moving average, which is validated and kept.
-        best: the averaged weights of the best epoch so far.
+        best: the averaged weights of the epoch kept so far.
     """
 
     network: SecondReader

@@ -76,7 +76,7 @@ def fit(
         DivergenceError: the loss is no longer a number.
         ChecksumError, ResourceError: see :mod:`secondread.train.checkpoint`.
     """
-    state, loss = new_state(plan, device), loss_for(plan.loss)
+    state, loss, few = new_state(plan, device), loss_for(plan.loss), too_few(held)
     factor = schedule if kind_of(plan.optimizer).scheduled else _steady
     state.progress.seconds = spent_before
     progress = state.progress
@@ -115,7 +115,7 @@ def fit(
             break  # the minutes were over before the first step
         judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.patch, device)
         seconds = time.monotonic() - started
-        close_epoch(state, tally.metrics(), judged.metrics(), seconds, len(feed.broken), last=too_few(held))
+        close_epoch(state, tally.metrics(), judged.metrics(), seconds, len(feed.broken), last=few)
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state

@@ -191,7 +191,7 @@ def finish(
     device: str,
     say: Callable[[str], None] = _silent,
 ) -> Path:
-    """Fit the best epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
+    """Fit the kept epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
     few = too_few(held)
     network, groups = state.averaged, {case.study: case.group for case in held}
