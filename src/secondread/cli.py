@@ -32,6 +32,7 @@ from secondread.options import (
     Optimizer,
     Optimizers,
     PlanFile,
+    Precision,
     Rate,
     Rates,
     Seed,
@@ -177,6 +178,7 @@ def train(
     network: Network = None,
     size: Size = None,
     spacing: Spacing = None,
+    precision: Precision = None,
     memory_mib: Memory = None,
     error_rate: ErrorRate = None,
     implant: Implant = None,
@@ -191,8 +193,8 @@ def train(
     """Train a model on DATA: index, plan, pack, fit, write RUN/model."""
     flags = {
         "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
-        "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "memory_mib": memory_mib,
-        "error_rate": error_rate, "implant": implant, "start": "cold" if cold else None,
+        "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "precision": precision,
+        "memory_mib": memory_mib, "error_rate": error_rate, "implant": implant, "start": "cold" if cold else None,
     }  # fmt: skip
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings

@@ -200,13 +200,10 @@ def usable_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 def _instructions() -> Iterable[Check]:
     import torch
 
+    from secondread.train.precision import bfloat16_units
+
     level = torch.backends.cpu.get_cpu_capability()
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        flags = set()
-    halves = [name for name in ("avx512_bf16", "amx_bf16", "bf16") if name in flags]
-    detail = f"{level}; bf16 in hardware: {', '.join(halves) or 'no'}"
+    detail = f"{level}; bfloat16 in hardware, for training: {', '.join(bfloat16_units()) or 'no'}"
     if platform.machine() in ("x86_64", "AMD64") and level == "DEFAULT":
         yield Check(
             "CPU", "slow", detail, "Without AVX2 expect a quarter of the speed; use another machine if you can."

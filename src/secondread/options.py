@@ -63,6 +63,10 @@ Implant = Annotated[
         show_default="0; 0.5 where all scans are normal",
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="float32 or bfloat16 in training.", show_default="bfloat16 where the hardware has it"),
+]
 Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
 Optimizers = Annotated[
     str | None,

@@ -44,6 +44,20 @@ def test_every_weight_takes_part() -> None:
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_in_bfloat16_answers_are_float32_and_nearly_the_same(name: str, dimensions: int) -> None:
+    torch.manual_seed(0)
+    network = build(spec(name, dimensions, decoder=name != "resnet18")).eval()
+    images = torch.randn(2, 1, *[48] * dimensions)
+    whole, half = network(images), network(images, torch.bfloat16)
+    for ours, theirs in ((half.evidence, whole.evidence), (half.presence, whole.presence)):
+        assert ours.dtype == torch.float32
+        assert 0 < (ours - theirs).abs().max() < 0.05 * theirs.abs().max()
+    (half.evidence.sum() + half.presence.sum() + half.category.sum()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
 def test_evidence_is_not_shifted_by_padding() -> None:
     # A bright spot must be answered where it is, on a size that has to be padded unevenly.
     torch.manual_seed(0)

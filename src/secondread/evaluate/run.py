@@ -172,7 +172,7 @@ def find_leaks(trained: Sequence[Row], validation: Sequence[Row], rows: Sequence
     out = []
     for part, seen, use in (
         ("training", trained, "learned from"),
-        ("validation", validation, "chose its best epoch and thresholds by"),
+        ("validation", validation, "took its thresholds from, and where it could its epoch"),
     ):
         prints, groups = {row.sha256 for row in seen if row.sha256}, _patients(seen)
         same = sum(row.sha256 in prints for row in rows)

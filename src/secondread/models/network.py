@@ -52,7 +52,8 @@ class SecondReader(nn.Module):
     """Images to evidence, presence and category.
 
     ``forward(images (B, C, *S)) -> Output``. Any S: the input is padded to what the backbone divides by, and the
-    evidence cut back.
+    evidence cut back. In a ``precision`` other than float32 the backbone computes under autocast; what comes of its
+    features is float32 always, for logits of three digits teach little.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -75,9 +76,14 @@ class SecondReader(nn.Module):
         if self.evidence.bias is not None and spec.decoder:
             nn.init.constant_(self.evidence.bias, PRIOR_LOGIT)
 
-    def forward(self, images: Tensor) -> Output:
+    def forward(self, images: Tensor, precision: torch.dtype = torch.float32) -> Output:
         size = images.shape[2:]
-        dense, deep = self.backbone(_pad(images, self.backbone.divisor))
+        padded = _pad(images, self.backbone.divisor)
+        if precision == torch.float32:
+            dense, deep = self.backbone(padded)
+        else:
+            with torch.autocast(images.device.type, precision):
+                dense, deep = (features.float() for features in self.backbone(padded))
         evidence: Tensor = self.evidence(dense)
         deep = deep.flatten(2)
         features = torch.cat([deep.mean(2), deep.amax(2)], dim=1)
@@ -133,6 +139,7 @@ class SegResNetBackbone(Backbone):
             blocks_down=(1, 2, 2, 2),
             blocks_up=(1, 1, 1),
         )
+        _normalise_in_float32(self.body)
         self.decoder = spec.decoder
         self.deep_features = spec.width * 8
         self.dense_features = spec.width if spec.decoder else self.deep_features
@@ -210,6 +217,21 @@ BACKBONES: dict[str, Callable[[NetworkSpec], Backbone]] = {
 def build(spec: NetworkSpec) -> SecondReader:
     """The network of ``spec``, freshly initialised from torch's current seed. Raises UsageError for unknown names."""
     return SecondReader(spec)
+
+
+class GroupNorm(nn.GroupNorm):
+    """In float32 whatever it is given: in bfloat16 torch's kernel takes three to five times as long backward."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features.float()).to(features.dtype)
+
+
+def _normalise_in_float32(network: nn.Module) -> None:
+    """Put :class:`GroupNorm` in the place of each of torch's."""
+    for parent in network.modules():
+        for name, layer in parent.named_children():
+            if type(layer) is nn.GroupNorm:
+                setattr(parent, name, GroupNorm(layer.num_groups, layer.num_channels, layer.eps))
 
 
 def _stem(conv: type[nn.Conv2d] | type[nn.Conv3d], spec: NetworkSpec) -> nn.Module:

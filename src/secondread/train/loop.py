@@ -24,6 +24,7 @@ from secondread.train.checkpoint import Progress, State, load_checkpoint, save_c
 from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
+from secondread.train.precision import precision_of
 from secondread.train.validate import Tally, score, target_of, validate
 
 WARM_UP = 0.03
@@ -77,6 +78,7 @@ def fit(
         ChecksumError, ResourceError: see :mod:`secondread.train.checkpoint`.
     """
     state, loss, few = new_state(plan, device), loss_for(plan.loss), too_few(held)
+    precision = precision_of(plan.precision, device)
     factor = schedule if kind_of(plan.optimizer).scheduled else _steady
     state.progress.seconds = spent_before
     progress = state.progress
@@ -99,7 +101,7 @@ def fit(
             images = batch.images.to(device)
             images, masks = apply(images, target.masks, draw(images, plan.strength, seed))
             target = replace(target, masks=masks)
-            output = state.network(images)
+            output = state.network(images, precision)
             value = total(loss(output, target, plan.task))
             set_learning_rate(state.optimizer, plan.learning_rate * factor(done))
             state.optimizer.zero_grad(set_to_none=True)

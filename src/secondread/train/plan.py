@@ -40,6 +40,7 @@ CONTINUED = 0.5
 """Of the learning rate that an optimizer begins cold with, where learned weights are gone on with (decision 014)."""
 
 Start = Literal["cold", "starter"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
@@ -65,6 +66,8 @@ class Plan:
         seed: of everything drawn.
         strength: of augmentation.
         start: what the weights begin as: drawn at random, or those of the starter model.
+        precision: what the network is trained in; ``auto`` is bfloat16 where the device computes in it at twice the
+            speed, else float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
@@ -86,6 +89,7 @@ class Plan:
     strength: Strength = field(default_factory=Strength)
     implant: float = 0.0
     start: Start = "cold"
+    precision: Precision = "auto"
     memory_mib: int = 400
     error_rate: float = 0.1
     reasons: tuple[str, ...] = ()
@@ -124,6 +128,7 @@ class Plan:
 
 
 STARTS: tuple[Start, ...] = get_args(Start)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 OVERRIDES = (
     "batch",
@@ -136,6 +141,7 @@ OVERRIDES = (
     "seed",
     "implant",
     "start",
+    "precision",
     "memory_mib",
     "error_rate",
 )
@@ -267,8 +273,9 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name in ("batch", "samples", "epochs", "memory_mib", "stem", "width", "seed"):
         if name in given and not _number(name, given[name]).is_integer():
             raise UsageError(f"{name} must be a whole number, got {given[name]}")
-    if "start" in given and given["start"] not in STARTS:
-        raise UsageError(f"start is {' or '.join(STARTS)}, got {given['start']}")
+    for name, known in (("start", STARTS), ("precision", PRECISIONS)):
+        if name in given and given[name] not in known:
+            raise UsageError(f"{name} is {', '.join(known[:-1])} or {known[-1]}, got {given[name]}")
     if "implant" in given and not 0 <= _number("implant", given["implant"]) <= 1:
         raise UsageError(f"implant is a share of 0 to 1, got {given['implant']}")
     if "error_rate" in given and not 0 < _number("error_rate", given["error_rate"]) < 0.5:

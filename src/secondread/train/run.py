@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from secondread import __version__
 from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
@@ -22,6 +24,7 @@ from secondread.train.checkpoint import State
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, too_few
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan, teaching
+from secondread.train.precision import in_words, precision_of
 from secondread.train.validate import validate
 
 STORE_NAME = "store"
@@ -72,6 +75,8 @@ def train(
             f"plan: begins with the starter model's weights, at a learning rate of {plan.learning_rate:g} "
             "(--cold begins with random ones)"
         )
+    if (precision := precision_of(plan.precision, device)) != torch.float32:
+        say(f"plan: trained in {in_words(precision)}, which is quicker here (--precision float32 does not)")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
@@ -205,11 +210,13 @@ def finish(
     facts = {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
+        "epoch_chosen": not few,
         "steps": progress.step,
         "seconds": round(progress.seconds),
         "validation": tally.metrics(),
         "optimizer": plan.optimizer,
         "loss": plan.loss,
+        "precision": in_words(precision_of(plan.precision, device)),
     }
     spec = ModelSpec(
         name=run.resolve().name,
