@@ -1,6 +1,6 @@
 """How many samples a second a training step takes in, against the same network in the form of MONAI's tutorials.
 
-    python benchmarks/step.py [--rounds 3] [--workers N] [--cases pictures,volumes]
+    python benchmarks/step.py [--rounds 3] [--workers N] [--cases pictures,volumes] [--precision float32]
 
 Both train the network that ``make_plan`` chooses for a CPU, from the same weights, on the same simulated studies, in
 turn and on the same cores:
@@ -10,7 +10,7 @@ turn and on the same cores:
   on the two heads, Adam. Each of our augmentations has its nearest transform there, as often and as strong; of two
   ways to bend a volume the quicker, and its transforms draw one value where ours draw one per contrast;
 - ours: :func:`secondread.train.loop.fit` itself: reading from the store, augmentation, all its loss terms, averaged
-  weights and the figures of the epoch.
+  weights and the figures of the epoch; in bfloat16 where the hardware has it, unless ``--precision`` says otherwise.
 
 Prints one JSON object: median over the rounds of samples per second, the first step left out, and their ratio; and
 ``network``: CPU seconds of one forward and backward pass alone, channels first and channels last.
@@ -36,12 +36,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from secondread.index import build_index
-from secondread.models import SecondReader, build
+from secondread.models import Precision, SecondReader, build, in_words, precision_of
 from secondread.simulate import Settings, simulate_study, write_studies
 from secondread.store import Feed, Store
 from secondread.train import Plan, make_plan
 from secondread.train.loop import fit
 from secondread.train.packed import pack_for
+from secondread.train.plan import PRECISIONS
 
 CONTRASTS = ("t1", "t1c", "t2", "flair")
 STUDIES = 8
@@ -210,11 +211,11 @@ def network_seconds(plan: Plan, layout: torch.memory_format) -> float:
     return seconds
 
 
-def measured(name: str, folder: Path, rounds: int, workers: int) -> dict[str, Any]:
+def measured(name: str, folder: Path, rounds: int, workers: int, precision: Precision) -> dict[str, Any]:
     """One kind of scan, ours and MONAI's in turn."""
     labels = write_pictures(folder / name) if name == "pictures" else write_volumes(folder / name)
     index = build_index([labels], fractions=(0.8, 0.1, 0.1))
-    plan = make_plan(index)
+    plan = make_plan(index, {"precision": precision})
     store = pack_for(index, plan, folder / f"{name}-store")
     cases = [case for case in store.cases if case.split == "train"]
     feed = Feed(store, cases, plan.task.categories, patch=plan.patch, batch=plan.batch, seed=plan.seed)
@@ -225,6 +226,7 @@ def measured(name: str, folder: Path, rounds: int, workers: int) -> dict[str, An
         ours.append(our_rate(plan, feed, folder / f"{name}-run{at}", steps))
     last = torch.channels_last if len(plan.patch) == 2 else torch.channels_last_3d
     return {
+        "precision": in_words(precision_of(plan.precision, "cpu")),
         "batch": plan.batch,
         "patch": plan.patch,
         "monai_samples_per_s": round(statistics.median(theirs), 2),
@@ -239,10 +241,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of MONAI's DataLoader")
     parser.add_argument("--cases", default="pictures,volumes")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of ours")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = {
-            name: measured(name, Path(folder), arguments.rounds, arguments.workers)
+            name: measured(name, Path(folder), arguments.rounds, arguments.workers, arguments.precision)
             for name in arguments.cases.split(",")
         }
     print(json.dumps({"threads": torch.get_num_threads(), "workers": arguments.workers, **result}))

@@ -200,7 +200,7 @@ def usable_cores(quota_file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 def _instructions() -> Iterable[Check]:
     import torch
 
-    from secondread.train.precision import bfloat16_units
+    from secondread.models import bfloat16_units
 
     level = torch.backends.cpu.get_cpu_capability()
     detail = f"{level}; bfloat16 in hardware, for training: {', '.join(bfloat16_units()) or 'no'}"

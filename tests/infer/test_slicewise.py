@@ -29,9 +29,9 @@ class Echo(SecondReader):
         super().__init__(NetworkSpec("segresnet", 2, 1, 2, width=8, stem=4))
         self.seen: list[Tensor] = []
 
-    def forward(self, images: Tensor) -> Output:
+    def forward(self, images: Tensor, precision: torch.dtype = torch.float32) -> Output:
         self.seen.append(images)
-        out = super().forward(images)
+        out = super().forward(images, precision)
         return Output(images.expand(-1, 2, -1, -1), out.presence, out.category, out.features)
 
 

@@ -110,7 +110,7 @@ def test_too_few_patients_choose_no_epoch(last: bool, kept: int) -> None:
     for epoch, accuracy in enumerate((0.9, 0.5, 0.6), 1):
         with torch.no_grad():
             network.bias.fill_(epoch)
-        close_epoch(state, {"loss": 1.0}, {"loss": 1.0, "accuracy": accuracy}, 1.0, last=last)
+        close_epoch(state, {"loss": 1.0}, {"loss": 1.0, "accuracy": accuracy}, 1.0, torch.float32, last=last)
     assert state.best["bias"].item() == kept
     assert state.progress.best_epoch == kept
     assert [line["best"] for line in state.progress.history] == ([True] * 3 if last else [True, False, False])
@@ -126,3 +126,4 @@ def test_too_few_patients_choose_no_level_of_the_mask() -> None:
 @pytest.mark.parametrize(("patients", "few"), [(FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)])
 def test_studies_of_one_patient_are_one_voice(patients: int, few: bool) -> None:
     assert too_few([SimpleNamespace(group=f"p{n % patients}") for n in range(50)]) is few  # type: ignore[misc]
+    assert not too_few([])  # of simulated samples, each is a patient of its own

@@ -76,11 +76,15 @@ def how_it_learned(result: Evaluation) -> str:
         for key, label in (("optimizer", "optimiser"), ("loss", "loss"), ("learning_rate", "rate"), ("seed", "seed"))
         if plan.get(key) is not None
     ]
+    facts = result.model.get("trained_on", {})
+    parts += [facts["precision"]] if "precision" in facts else []
     epochs = f"{len(result.history)} epochs" if result.history else "epochs unknown"
-    return (
-        f"{' '.join(['Network', str(name)]).strip()}; {', '.join([*parts, epochs])}; the epoch kept was "
-        f"chosen on the validation split."
+    kept = (
+        "the epoch kept was chosen on the validation split"
+        if facts.get("epoch_chosen", True)
+        else "the last epoch was kept, for validation has too few patients to choose one"
     )
+    return f"{' '.join(['Network', str(name)]).strip()}; {', '.join([*parts, epochs])}; {kept}."
 
 
 def figures(result: Evaluation) -> str:

@@ -342,6 +342,7 @@ def _model(reader: StudyReader) -> dict[str, Any]:
         "sha256": reader.sha256,
         "categories": list(spec.categories),
         "normal": spec.normal,
+        "trained_on": getattr(spec, "trained_on", {}),
     }
 
 

@@ -17,14 +17,13 @@ import torch
 from secondread.errors import DivergenceError
 from secondread.files import write_whole
 from secondread.infer import begin_with_starter
-from secondread.models import build, loss_for, total
+from secondread.models import build, in_words, loss_for, precision_of, total
 from secondread.store import Batch, Case
 from secondread.train.augment import apply, draw
 from secondread.train.checkpoint import Progress, State, load_checkpoint, save_checkpoint
 from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
-from secondread.train.precision import precision_of
 from secondread.train.validate import Tally, score, target_of, validate
 
 WARM_UP = 0.03
@@ -117,15 +116,16 @@ def fit(
             break  # the minutes were over before the first step
         judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.patch, device)
         seconds = time.monotonic() - started
-        close_epoch(state, tally.metrics(), judged.metrics(), seconds, len(feed.broken), last=few)
+        close_epoch(state, tally.metrics(), judged.metrics(), seconds, precision, len(feed.broken), last=few)
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state
 
 
 def too_few(held: Sequence[Case]) -> bool:
-    """Whether the validation cases are of too few patients to choose an epoch by: then the last one is kept."""
-    return len({case.group for case in held}) < FEWEST_GROUPS
+    """Whether the validation cases are of too few patients to choose an epoch by: then the last one is kept.
+    Simulated ones are no cases, and each is a patient of its own."""
+    return 0 < len({case.group for case in held}) < FEWEST_GROUPS
 
 
 def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
@@ -204,6 +204,7 @@ def close_epoch(
     training: dict[str, float],
     judged: dict[str, float],
     seconds: float,
+    precision: torch.dtype,
     broken: int = 0,
     *,
     last: bool = False,
@@ -231,6 +232,7 @@ def close_epoch(
             "train": {name: round(v, 6) for name, v in training.items()},
             "validation": {name: round(v, 6) for name, v in judged.items()},
             "best": best,
+            "precision": in_words(precision),
         }
         # Studies whose packed bytes are damaged: the run goes on without them, and says so.
         | ({"broken": broken} if broken else {})
@@ -240,3 +242,8 @@ def close_epoch(
 def write_history(run: Path, history: Sequence[dict[str, Any]]) -> None:
     """``history.jsonl``, whole: what an interrupted epoch began is not in it."""
     write_whole(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
+
+
+def trained_in(history: Sequence[Mapping[str, Any]]) -> str:
+    """The precision of the epochs; both, where a run went on on another machine."""
+    return " and ".join(dict.fromkeys(line.get("precision", "float32") for line in history))

@@ -15,7 +15,7 @@ from secondread.errors import ConfoundedError, DataError, UsageError
 from secondread.files import write_whole
 from secondread.formats import read_volume
 from secondread.infer import fits
-from secondread.models import BACKBONES, LESION, NetworkSpec, Task, loss_for
+from secondread.models import BACKBONES, LESION, NetworkSpec, Precision, Task, loss_for
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
 from secondread.volume import Recipe, extent
@@ -40,7 +40,6 @@ CONTINUED = 0.5
 """Of the learning rate that an optimizer begins cold with, where learned weights are gone on with (decision 014)."""
 
 Start = Literal["cold", "starter"]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
@@ -66,8 +65,8 @@ class Plan:
         seed: of everything drawn.
         strength: of augmentation.
         start: what the weights begin as: drawn at random, or those of the starter model.
-        precision: what the network is trained in; ``auto`` is bfloat16 where the device computes in it at twice the
-            speed, else float32. It is judged and read with in float32.
+        precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it, else
+            float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.

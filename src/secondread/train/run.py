@@ -16,15 +16,14 @@ from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
 from secondread.index import Index
 from secondread.infer import ModelSpec, save_model
-from secondread.models import build, loss_for
+from secondread.models import build, in_words, loss_for, precision_of
 from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_memory
 from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
 from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
-from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, too_few
+from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan, teaching
-from secondread.train.precision import in_words, precision_of
 from secondread.train.validate import validate
 
 STORE_NAME = "store"
@@ -75,8 +74,8 @@ def train(
             f"plan: begins with the starter model's weights, at a learning rate of {plan.learning_rate:g} "
             "(--cold begins with random ones)"
         )
-    if (precision := precision_of(plan.precision, device)) != torch.float32:
-        say(f"plan: trained in {in_words(precision)}, which is quicker here (--precision float32 does not)")
+    if plan.precision == "auto" and (precision := precision_of(plan.precision, device)) != torch.float32:
+        say(f"plan: trained in {in_words(precision)}, for which there is hardware here (--precision float32 does not)")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
@@ -216,7 +215,7 @@ def finish(
         "validation": tally.metrics(),
         "optimizer": plan.optimizer,
         "loss": plan.loss,
-        "precision": in_words(precision_of(plan.precision, device)),
+        "precision": trained_in(progress.history),
     }
     spec = ModelSpec(
         name=run.resolve().name,

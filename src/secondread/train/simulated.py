@@ -104,6 +104,12 @@ class Simulated:
         while ahead:
             yield ahead.popleft().result()
 
+    def close(self) -> None:
+        """End the process that renders."""
+        if self._renderer is not None:
+            self._renderer.shutdown(cancel_futures=True)
+            self._renderer = None
+
     def whole(self, cases: Sequence[Case] = ()) -> Iterator[Batch]:
         """The validation pictures, one by one; the same in every epoch and at full difficulty. There are no cases."""
         if cases:

@@ -25,7 +25,7 @@ from secondread.infer.starter import PICTURES, VOLUMES
 from secondread.models import build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
 from secondread.train.checkpoint import State
-from secondread.train.loop import Report, fit
+from secondread.train.loop import Report, fit, trained_in
 from secondread.train.plan import GREY, PICTURE_SIDE, Plan, on_grid
 from secondread.train.simulated import CONTRASTS, SLICE_MM, TASK, Pictures, Simulated
 from secondread.train.validate import MASK_LEVELS, dice_by_level, validate, with_sigmoid
@@ -77,7 +77,10 @@ def make_starter(
     plan = curriculum.plan()
     pictures = Pictures(plan.patch[0], plan.batch, curriculum.seed)
     source = Simulated(pictures, curriculum.epochs, curriculum.held, device)
-    state = fit(plan, source, [], work, device=device, report=report)
+    try:
+        state = fit(plan, source, [], work, device=device, report=report)
+    finally:
+        source.close()
     flat, judged = describe_pictures(plan, state, source, device)
     volumes, heads = describe_volumes(flat, state.best, curriculum, report)
     # In half precision, which halves what everybody downloads.
@@ -106,6 +109,7 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
             "epochs": progress.epoch,
             "best_epoch": progress.best_epoch,
             "seconds": round(progress.seconds),
+            "precision": trained_in(progress.history),
         },
     )
     return spec, tally.metrics()

@@ -1,13 +1,15 @@
-"""In how many bits a network is trained: bfloat16 where hardware computes in it, at up to twice the speed."""
+"""In how many bits a network is trained: bfloat16 where hardware computes in it."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
-from secondread.train.plan import Precision
+Precision = Literal["auto", "float32", "bfloat16"]
 
-UNITS = ("avx512_bf16", "amx_bf16", "bf16")
-"""What a CPU that multiplies in bfloat16 calls it, on x86 and ARM; without one, torch emulates it, slowly."""
+UNITS = ("avx512_bf16", "amx_bf16")
+"""What a CPU with which bfloat16 was found to be quicker multiplies in it with; without, torch emulates it, slowly."""
 
 
 def precision_of(wanted: Precision, device: str) -> torch.dtype:
