@@ -226,7 +226,7 @@ def measured(name: str, folder: Path, rounds: int, workers: int, precision: Prec
         ours.append(our_rate(plan, feed, folder / f"{name}-run{at}", steps))
     last = torch.channels_last if len(plan.patch) == 2 else torch.channels_last_3d
     return {
-        "precision": in_words(precision_of(plan.precision, "cpu")),
+        "precision": in_words(precision_of(plan.precision, "cpu", len(plan.patch))),
         "batch": plan.batch,
         "patch": plan.patch,
         "monai_samples_per_s": round(statistics.median(theirs), 2),

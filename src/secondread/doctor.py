@@ -203,7 +203,7 @@ def _instructions() -> Iterable[Check]:
     from secondread.models import bfloat16_units
 
     level = torch.backends.cpu.get_cpu_capability()
-    detail = f"{level}; bfloat16 in hardware, for training: {', '.join(bfloat16_units()) or 'no'}"
+    detail = f"{level}; bfloat16 in hardware, for training on pictures: {', '.join(bfloat16_units()) or 'no'}"
     if platform.machine() in ("x86_64", "AMD64") and level == "DEFAULT":
         yield Check(
             "CPU", "slow", detail, "Without AVX2 expect a quarter of the speed; use another machine if you can."

@@ -65,7 +65,10 @@ Implant = Annotated[
 ]
 Precision = Annotated[
     str | None,
-    typer.Option(help="float32 or bfloat16 in training.", show_default="bfloat16 where the hardware has it"),
+    typer.Option(
+        help="float32 or bfloat16 in training.",
+        show_default="bfloat16 where the hardware has it, on a CPU for pictures alone",
+    ),
 ]
 Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]
 Optimizers = Annotated[

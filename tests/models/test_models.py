@@ -45,11 +45,10 @@ def test_every_weight_takes_part() -> None:
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("dimensions", [2, 3])
-def test_in_bfloat16_answers_are_float32_and_nearly_the_same(name: str, dimensions: int) -> None:
+def test_in_bfloat16_answers_are_float32_and_nearly_the_same(name: str) -> None:
     torch.manual_seed(0)
-    network = build(spec(name, dimensions, decoder=name != "resnet18")).eval()
-    images = torch.randn(2, 1, *[48] * dimensions)
+    network = build(spec(name, decoder=name != "resnet18")).eval()
+    images = torch.randn(2, 1, 48, 48)
     whole, half = network(images), network(images, torch.bfloat16)
     for ours, theirs in ((half.evidence, whole.evidence), (half.presence, whole.presence)):
         assert ours.dtype == torch.float32

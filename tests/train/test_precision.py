@@ -29,15 +29,17 @@ def test_it_is_half_where_the_processor_has_it(
     units: dict[str, bool], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
-    assert precision_of("auto", "cpu") == precision
-    assert precision_of("float32", "cpu") == torch.float32
-    assert precision_of("bfloat16", "cpu") == torch.bfloat16
+    assert precision_of("auto", "cpu", 2) == precision
+    assert precision_of("auto", "cpu", 3) == torch.float32
+    assert precision_of("float32", "cpu", 2) == torch.float32
+    assert precision_of("bfloat16", "cpu", 2) == torch.bfloat16
 
 
 def test_cards_graphics_are_asked_for_their_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     for has, precision in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has, **_: has)
-        assert precision_of("auto", "cuda") == precision
+        assert precision_of("auto", "cuda", 2) == precision
+        assert precision_of("auto", "cuda", 3) == precision
 
 
 def test_both_train_and_a_model_is_told_what_it_was_trained_in(pictures: Index, tmp_path: Path) -> None:
@@ -51,6 +53,12 @@ def test_both_train_and_a_model_is_told_what_it_was_trained_in(pictures: Index, 
         weights[precision] = load_file(run / "model" / "weights.safetensors")
     differing = [name for name, value in weights["float32"].items() if not value.equal(weights["bfloat16"][name])]
     assert len(differing) > len(weights["float32"]) / 2
+
+
+def test_volumes_are_not_trained_in_half_on_a_processor(volumes: Index, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gradients come out wrong"):
+        train(volumes, tmp_path / "run", overrides={"epochs": 1, "samples": 2, "width": 8, "precision": "bfloat16"})
+    assert not (tmp_path / "run" / "store").exists()
 
 
 def test_a_run_that_went_on_elsewhere_has_both() -> None:

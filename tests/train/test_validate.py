@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,3 +128,12 @@ def test_too_few_patients_choose_no_level_of_the_mask() -> None:
 def test_studies_of_one_patient_are_one_voice(patients: int, few: bool) -> None:
     assert too_few([SimpleNamespace(group=f"p{n % patients}") for n in range(50)]) is few  # type: ignore[misc]
     assert not too_few([])  # of simulated samples, each is a patient of its own
+
+
+def test_what_came_apart_has_a_loss_and_no_other_figure() -> None:
+    tally = batch([3.0, -3.0], [[1.0, 0.0], [0.0, 1.0]], [1, 0], [0, -1])
+    assert "presence_auc" in tally.metrics()
+    tally.presence.append((math.nan, 1, "other"))
+    tally.losses.append((math.nan, 1))
+    assert "presence_auc" not in tally.metrics()
+    assert math.isnan(tally.metrics()["loss"])

@@ -6,16 +6,29 @@ from typing import Literal
 
 import torch
 
+from secondread.errors import UsageError
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 UNITS = ("avx512_bf16", "amx_bf16")
 """What a CPU with which bfloat16 was found to be quicker multiplies in it with; without, torch emulates it, slowly."""
 
 
-def precision_of(wanted: Precision, device: str) -> torch.dtype:
-    """What ``wanted`` comes to on a device. bfloat16 has the range of float32, so that no loss needs to be scaled."""
+def precision_of(wanted: Precision, device: str, dimensions: int) -> torch.dtype:
+    """What ``wanted`` comes to for a network of so many dimensions on a device.
+
+    bfloat16 has the range of float32, so that no loss needs to be scaled. On a CPU it is for pictures alone: the
+    gradient of a convolution's weights over small volumes is wrong there (torch 2.13, AVX-512: where the deepest
+    features are two voxels wide it differs from call to call, and may be infinite), and little would be gained.
+
+    Raises:
+        UsageError: bfloat16 is wanted for volumes on a CPU.
+    """
+    cpu_volumes = torch.device(device).type == "cpu" and dimensions == 3
     if wanted == "auto":
-        wanted = "bfloat16" if computes_in_bfloat16(device) else "float32"
+        wanted = "bfloat16" if computes_in_bfloat16(device) and not cpu_volumes else "float32"
+    if wanted == "bfloat16" and cpu_volumes:
+        raise UsageError("volumes are not trained in bfloat16 on a CPU, where gradients come out wrong: leave it away")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
 
 

@@ -77,7 +77,7 @@ def fit(
         ChecksumError, ResourceError: see :mod:`secondread.train.checkpoint`.
     """
     state, loss, few = new_state(plan, device), loss_for(plan.loss), too_few(held)
-    precision = precision_of(plan.precision, device)
+    precision = precision_of(plan.precision, device, plan.network.dimensions)
     factor = schedule if kind_of(plan.optimizer).scheduled else _steady
     state.progress.seconds = spent_before
     progress = state.progress

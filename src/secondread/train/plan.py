@@ -65,8 +65,8 @@ class Plan:
         seed: of everything drawn.
         strength: of augmentation.
         start: what the weights begin as: drawn at random, or those of the starter model.
-        precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it, else
-            float32. It is judged and read with in float32.
+        precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it (on a
+            CPU for pictures alone), else float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.

@@ -74,7 +74,8 @@ def train(
             f"plan: begins with the starter model's weights, at a learning rate of {plan.learning_rate:g} "
             "(--cold begins with random ones)"
         )
-    if plan.precision == "auto" and (precision := precision_of(plan.precision, device)) != torch.float32:
+    precision = precision_of(plan.precision, device, plan.network.dimensions)
+    if plan.precision == "auto" and precision != torch.float32:
         say(f"plan: trained in {in_words(precision)}, for which there is hardware here (--precision float32 does not)")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")

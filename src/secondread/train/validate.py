@@ -55,10 +55,11 @@ class Tally:
         if self.classes:
             out["accuracy"] = float(np.mean([guess == truth for guess, truth in self.classes]))
         truths = {truth for _, truth, _ in self.presence}
-        if self.task.normal is not None and len(truths) == 2:
+        logits, truth = [z for z, _, _ in self.presence], [t for _, t, _ in self.presence]
+        # Of a training that came apart the loss speaks.
+        if self.task.normal is not None and len(truths) == 2 and np.isfinite(logits).all():
             from sklearn.metrics import roc_auc_score
 
-            logits, truth = [z for z, _, _ in self.presence], [t for _, t, _ in self.presence]
             out["presence_auc"] = float(roc_auc_score(truth, logits))
         if self.overlaps:
             out["dice"] = float(np.mean([row[MASK_LEVELS.index(0.5)] for row in self.overlaps]))
