@@ -634,3 +634,17 @@ def test_what_is_given_by_hand_is_hidden_as_what_is_found(given: str, tmp_path: 
         assert row.study == "t1" or HIDDEN in row.study
         assert "anna" not in row.study
         assert "anna" not in row.group
+
+
+def test_a_folder_of_normal_scans_alone_says_so_by_its_name(tmp_path: Path) -> None:
+    for n in range(4):
+        nifti(tmp_path / "healthy" / f"p{n}_t1.nii.gz", n)
+        nifti(tmp_path / "scans" / f"p{n}_t1.nii.gz", n)
+    index = build_index([tmp_path / "healthy"])
+    assert {(row.label, row.normal) for row in index.rows()} == {("healthy", True)}
+    assert any("name of the folder given is a label" in note for note in index.notes)
+    assert {row.label for row in build_index([tmp_path / "scans"]).rows()} == {None}
+    named = build_index([tmp_path / "scans"], normal=["scans"])
+    assert {row.normal for row in named.rows()} == {True}
+    nifti(tmp_path / "healthy" / "p0_seg.nii.gz", 9)
+    assert {row.label for row in build_index([tmp_path / "healthy"]).rows()} == {None}

@@ -141,7 +141,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _name_roots(trees: Sequence[Tree], normal: Sequence[str]) -> tuple[list[Tree], list[str]]:
-    """Where several folders are given, what their own names say: a split each, or a label each."""
+    """What the folders' own names say: of several a split each, or a label each; of one that it is normal."""
     folders = [tree for tree in trees if tree.drafts and tree.name != "files"]
     splits = [split_of(tree.name) for tree in folders]
     if len(folders) > 1 and None not in splits and len(set(splits)) > 1:
@@ -150,11 +150,14 @@ def _name_roots(trees: Sequence[Tree], normal: Sequence[str]) -> tuple[list[Tree
     plain = [tree for tree in folders if tree.shape in ("flat", "patients") and not _labelled(tree)]
     names = {tree.name for tree in plain}
     alone = len(plain) == len(folders) and len(names) > 1
-    labelling = names if alone else {name for name in names if len(folders) > 1 and is_normal(name, normal)}
+    labelling = names if alone else {name for name in names if is_normal(name, normal)}
+    if len(folders) == 1 and any(draft.mask for tree in folders for draft in tree.drafts):
+        labelling = set()  # what has lesions outlined is not normal, whatever its folder is called
     if not labelling:
         return list(trees), []
     named = [_with(tree, label=tree.name) if tree in plain and tree.name in labelling else tree for tree in trees]
-    return named, ["The names of the folders given are labels, where no table says otherwise."]
+    which = "names of the folders given are labels" if len(folders) > 1 else "name of the folder given is a label"
+    return named, [f"The {which}, where no table says otherwise."]
 
 
 def _labelled(tree: Tree) -> bool:
