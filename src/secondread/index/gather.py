@@ -151,7 +151,7 @@ def _name_roots(trees: Sequence[Tree], normal: Sequence[str]) -> tuple[list[Tree
     names = {tree.name for tree in plain}
     alone = len(plain) == len(folders) and len(names) > 1
     labelling = names if alone else {name for name in names if is_normal(name, normal)}
-    if len(folders) == 1 and any(draft.mask for tree in folders for draft in tree.drafts):
+    if len(folders) == 1 and any(draft.mask for draft in folders[0].drafts):
         labelling = set()  # what has lesions outlined is not normal, whatever its folder is called
     if not labelling:
         return list(trees), []

@@ -54,10 +54,9 @@ class Tally:
         out = {"loss": sum(v * n for v, n in self.losses) / max(1, sum(n for _, n in self.losses))}
         if self.classes:
             out["accuracy"] = float(np.mean([guess == truth for guess, truth in self.classes]))
-        truths = {truth for _, truth, _ in self.presence}
         logits, truth = [z for z, _, _ in self.presence], [t for _, t, _ in self.presence]
         # Of a training that came apart the loss speaks.
-        if self.task.normal is not None and len(truths) == 2 and np.isfinite(logits).all():
+        if self.task.normal is not None and len(set(truth)) == 2 and np.isfinite(logits).all():
             from sklearn.metrics import roc_auc_score
 
             out["presence_auc"] = float(roc_auc_score(truth, logits))
