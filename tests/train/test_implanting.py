@@ -103,3 +103,17 @@ def test_validation_gets_lesions_only_where_it_has_none_of_its_own(
     cases.append(replace(cases[0], normal=normal, facts=replace(plain, has_mask=voxels > 0, mask_voxels=voxels)))
     (out,) = held_batches(stored, cases, plan, "cpu")
     assert bool(out.masks.any()) is implants
+
+
+def test_lesions_are_large_at_first(healthy: Index) -> None:
+    plan = replace(make_plan(healthy), implant=1.0)
+    easy, hard = (
+        torch.cat([with_lesions(_batch(plan, 4), plan, seed, difficulty=(level, level)).masks for seed in range(6)])
+        for level in (0.0, 1.0)
+    )
+    assert _smallest(easy) > 2 * _smallest(hard)
+
+
+def _smallest(masks: torch.Tensor) -> int:
+    sizes = (masks > 0).flatten(1).sum(1)
+    return int(sizes[sizes > 0].min())

@@ -119,7 +119,7 @@ def test_too_few_patients_choose_no_epoch(last: bool, kept: int) -> None:
 
 def test_too_few_patients_choose_no_level_of_the_mask() -> None:
     tally = batch([3.0, -3.0], [[1.0, 0.0], [0.0, 1.0]], [1, 0], [0, -1])
-    tally.overlaps.append([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    tally.overlaps[0.0] = [[0.9, 0.8, 0.7, 0.6, 0.5, 0.4]]
     assert tally.calibration()[0].mask == 0.2
     assert tally.calibration(few_patients=True)[0].mask == 0.5
 
@@ -137,3 +137,20 @@ def test_what_came_apart_has_a_loss_and_no_other_figure() -> None:
     tally.losses.append((math.nan, 1))
     assert "presence_auc" not in tally.metrics()
     assert math.isnan(tally.metrics()["loss"])
+
+
+@pytest.mark.parametrize(("few", "weight"), [(False, 4.0), (True, 0.0)])
+def test_brightness_counts_where_it_makes_better_masks(few: bool, weight: float) -> None:
+    image = torch.full((1, 1, 48, 48), -2.0)
+    image[..., 3:-3, 3:-3] = 1 + 0.2 * torch.randn(42, 42, generator=torch.Generator().manual_seed(0))
+    masks, evidence = torch.zeros(1, 48, 48, dtype=torch.uint8), torch.full((1, 2, 48, 48), -3.0)
+    masks[:, 10:30, 10:30] = 1
+    image[0, 0, masks[0] > 0] += 3
+    evidence[..., 14:26, 14:26] = 3.0
+    tally = Tally(TASK)
+    target = Target(torch.tensor([1]), torch.tensor([0]), masks, torch.tensor([True]))
+    tally.add(Output(evidence, torch.zeros(1), torch.zeros(1, 2)), target, 0.0, images=image)
+    assert tally.calibration(few_patients=few)[0].brightness == weight
+    rules = tally.dice_by_rule()
+    assert rules[2.0, 0.5] > rules[0.0, 0.5] + 0.2
+    assert tally.metrics()["dice"] == pytest.approx(rules[0.0, 0.5])

@@ -99,5 +99,12 @@ class Evaluation:
         return (
             words.what_was_judged(name, self.counts, self.origin),
             words.headline_words(self.headline),
-            words.main_caveat(self.leaks, self.audit, self.verdict, self.counts, self.headline),
+            words.main_caveat(
+                self.leaks,
+                self.audit,
+                self.verdict,
+                self.counts,
+                self.headline,
+                epoch_chosen=self.model.get("trained_on", {}).get("epoch_chosen", True),
+            ),
         )

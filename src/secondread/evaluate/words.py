@@ -78,9 +78,15 @@ def beaten_words(line: Line) -> str:
 
 
 def main_caveat(
-    leaks: Sequence[str], audit: Audit, verdict: Verdict | None, counts: Counts, headline: Line | None
+    leaks: Sequence[str],
+    audit: Audit,
+    verdict: Verdict | None,
+    counts: Counts,
+    headline: Line | None,
+    *,
+    epoch_chosen: bool = True,
 ) -> str:
-    """The gravest reason to doubt the headline."""
+    """The gravest reason to doubt the headline. ``epoch_chosen``: by validation, and not the last one."""
     if leaks:
         return leaks[0]
     if audit.grave:
@@ -94,8 +100,10 @@ def main_caveat(
         )
     if headline is not None and headline.beats_baseline is False:
         return "A model that does not beat what costs nothing has learned nothing that these studies can show."
+    if verdict is not None and verdict.kind == "overfit" and not epoch_chosen:
+        return "The training overfit, and its last epoch was kept, since validation has too few patients to choose one."
     if verdict is not None and verdict.kind not in ("fits", "overfit"):
-        # An overfit run still keeps its best epoch; these leave doubt about the very model judged.
+        # An overfit run whose epoch was chosen keeps its best; these leave doubt about the very model judged.
         return f"The training leaves room: {verdict.kind}, says the verdict on its curves below."
     return (
         "These studies come from the same data as the training, only from other groups: scanners, sites and patients "

@@ -6,7 +6,7 @@ Axes: K categories, S the prepared grid, N the scan's own grid.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.errors import TooLarge, is_out_of_memory, locating
+from secondread.infer.brightness import with_brightness
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
@@ -88,6 +89,8 @@ class Reader:
             images = torch.from_numpy(prepared.array)[None].to(self.device)
             output = predict(self._network, images, self.spec.patch, mirror=True)
             strange = self._strangeness(prepared, output)
+            evidence = with_brightness(output.evidence[0], images[0], self.spec.thresholds.brightness)
+            output = replace(output, evidence=evidence[None])
             return self._reading(study, prepared, probabilities(output, self.spec), warnings, strange)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):

@@ -27,7 +27,8 @@ class Thresholds(BaseModel):
     """Where probabilities become words, fitted on the validation split.
 
     Presence below ``presence_low`` reads *normal*, above ``presence_high`` *abnormal*, between *unsure*. A voxel at or
-    above ``mask`` belongs to the mask. ``temperature`` divides the category logits (Guo 2017, "On calibration");
+    above ``mask`` belongs to the mask, once evidence agrees with the scan's ``brightness`` (the weight of that, see
+    :mod:`secondread.infer.brightness`). ``temperature`` divides the category logits (Guo 2017, "On calibration");
     ``presence_scale`` and ``presence_shift`` make presence logits a probability (Platt 1999).
     """
 
@@ -36,6 +37,7 @@ class Thresholds(BaseModel):
     presence_low: float = Field(default=0.5, ge=0, le=1)
     presence_high: float = Field(default=0.5, ge=0, le=1)
     mask: float = Field(default=0.5, gt=0, lt=1)
+    brightness: float = Field(default=0.0, ge=0, le=10)
     temperature: float = Field(default=1.0, gt=0)
     presence_scale: float = Field(default=1.0, gt=0)
     presence_shift: float = 0.0

@@ -92,6 +92,8 @@ def _lesion(rng: np.random.Generator, settings: Settings, kind: str) -> Lesion:
         core=_core(rng, kind, diameter),
         patchy=float(rng.random()),
         reach_mm=float(rng.uniform(*of.oedema) * min(1.0, 0.3 + diameter / 35)) if wet else 0.0,
+        follow=float(rng.uniform(0.0, 0.8)),
+        swell=float(rng.random()),
         opacity=float(rng.uniform(faintest, 1.0)),
         push=float(rng.uniform(*of.push)) if large else 0.0,
         tones=(float(rng.uniform(0.6, 1.4)), float(rng.uniform(0.8, 1.2)), float(rng.uniform(0.85, 1.15))),

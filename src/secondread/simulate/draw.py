@@ -196,7 +196,7 @@ def _one_series(
     looks[INDEX["fat"]] *= fat
     noisy, uneven, scale = ((0.012, 0.10, 320.0), (0.022, 0.16, 900.0))[site]
     worst = 0.4 + 0.6 * settings.difficulty
-    coarse = rng.random() < 0.3 * settings.difficulty and isinstance(settings, BatchSettings)
+    coarse = rng.random() < 0.4 * settings.difficulty and isinstance(settings, BatchSettings)
     return Series(
         contrast=contrast,
         seed=_seed(rng),
@@ -205,7 +205,7 @@ def _one_series(
         gamma=float(rng.uniform(0.85, 1.15)),
         bias=float(uneven * worst * rng.uniform(0.2, 1.5)),
         blur=float(rng.uniform(0.0, 0.75)),
-        coarse=float(rng.uniform(1.5, 4.0)) if coarse else 1.0,
+        coarse=float(rng.uniform(1.5, 5.0)) if coarse else 1.0,
         coarse_axis=int(rng.integers(2 if flat else 3)),
         noise=float(noisy * worst * rng.uniform(0.4, 2.5)),
         ghost=float(rng.uniform(0.01, 0.06)) if rng.random() < 0.2 * worst else 0.0,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from secondread.simulate.fields import SIDE, noise_at
 from secondread.simulate.scene import Lesion, Scene, rotation
@@ -21,6 +22,9 @@ CORE, OEDEMA, ENHANCING = 1, 2, 4
 
 _BEND_MM = 9.0
 """Bends move nothing further than this."""
+
+_GYRUS_MM = 8.0
+"""A gyrus with the sulcus beside it: what is narrower than that is no ventricle."""
 
 _TAIL = 1.8
 """A dural tail ends this many radii from the middle of its meningioma."""
@@ -148,18 +152,31 @@ def _core(lesion: Lesion, ground: Ground, solid: Tensor) -> Tensor:
 
 
 def _oedema(lesion: Lesion, ground: Ground, solid: Tensor, least: float) -> Tensor:
-    """Spreads through white matter, stops at grey matter and fluid, and hardly crosses the midline."""
+    """Spreads through white matter, more or less into grey matter, and hardly crosses fluid or the midline.
+
+    Seen from some millimetres away: swelling closes the sulci between gyri, and leaves the ventricles.
+    """
     if lesion.reach_mm <= 0:
         return torch.zeros_like(solid)
     reach = lesion.reach_mm
-    barrier = (0.85 - ground.white).clamp_min(0) * (1.3 * reach + least)
+    white = ground.white.lerp(_around(ground.white, _GYRUS_MM / 2, ground.voxel), 1 - lesion.follow)
+    fluid = ground.fluid.lerp((2.5 * _around(ground.fluid, _GYRUS_MM, ground.voxel) - 1).clamp(0, 1), lesion.swell)
+    barrier = lesion.follow * (0.85 - white).clamp_min(0) * (1.3 * reach + least)
     side = 1.0 if lesion.centre[0] > 0 else -1.0
     crossed = (-side * ground.places[0]).clamp_min(0)
     wander = reach * (0.35 * ground.coarse[2] + 0.05 * ground.fine[2])
     spread = reach - ground.ragged - barrier - crossed + wander
     # Its border is soft: water thins out over some millimetres.
     share = (spread / (0.25 * reach + ground.voxel) + 0.5).clamp(0, 1)
-    return (share * (1 - ground.fluid) * ground.within - solid).clamp(0, 1)
+    return (share * (1 - fluid) * ground.within - solid).clamp(0, 1)
+
+
+def _around(values: Tensor, mm: float, voxel: float) -> Tensor:
+    """(*X): mean over a box of ``mm`` about each voxel."""
+    reach = round(mm / voxel / 2)
+    size = [2 * min(reach, (n - 1) // 2) + 1 for n in values.shape]
+    pads = [n // 2 for n in size]
+    return functional.avg_pool3d(values[None, None], size, 1, pads, count_include_pad=False)[0, 0]
 
 
 def _meningioma(lesion: Lesion, ground: Ground) -> Parts:

@@ -154,6 +154,8 @@ class Lesion:
         core: share of the radius inside the enhancing ring; 0 all enhances, 1 nothing does.
         patchy: how far core and ring mix, 0 to 1.
         reach_mm: how far oedema reaches beyond the border in white matter.
+        follow: how far oedema keeps to white matter, 0 to 1.
+        swell: how far it closes the sulci that it lies round, 0 to 1.
         opacity: 1 plain, near 0 hardly visible.
         push: mass effect, as in Bulge.
         tones: the signal of core, ring and oedema over what LOOKS says, near 1.
@@ -169,6 +171,8 @@ class Lesion:
     core: float
     patchy: float
     reach_mm: float
+    follow: float
+    swell: float
     opacity: float
     push: float
     tones: Triple

@@ -15,7 +15,7 @@ and must not decide about a patient.**
 - **Trained**: {trained}
 - **On the validation split** (which chose {chosen}, so it flatters): {validation}
 - **Thresholds**: presence below {low:.3f} is *normal*, from {high:.3f} *abnormal*, between *unsure*; a voxel belongs to
-  the mask from {mask:.2f}.
+  the mask from {mask:.2f}{brightness}.
 - **Unsure**: {promise}
 - **Strangers**: {familiarity}
 
@@ -45,6 +45,7 @@ def card(spec: ModelSpec) -> str:
         low=spec.thresholds.presence_low,
         high=spec.thresholds.presence_high,
         mask=spec.thresholds.mask,
+        brightness=", once evidence agrees with how bright the scan is there" if spec.thresholds.brightness else "",
         promise=promise_in_words(spec),
         familiarity=familiarity_in_words(spec),
     )

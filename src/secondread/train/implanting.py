@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from secondread.models import LESION
@@ -14,20 +15,30 @@ from secondread.store import Batch
 from secondread.train.plan import Plan
 
 
-def implanted(batches: Iterable[Batch], plan: Plan, seed: Callable[[int], int], device: str = "cpu") -> Iterator[Batch]:
+def implanted(
+    batches: Iterable[Batch],
+    plan: Plan,
+    seed: Callable[[int], int],
+    device: str = "cpu",
+    difficulty: tuple[float, float] = (1.0, 1.0),
+) -> Iterator[Batch]:
     """The batches, with lesions in ``plan.implant`` of their normal scans; untouched where that is 0.
 
     Args:
         seed: from a batch's position to the seed of its lesions.
         device: where lesions are painted; images and masks of the batches come out there.
+        difficulty: least and most of what is drawn: large, plain lesions at 0, all that there are at 1.
     """
     for position, batch in enumerate(batches):
-        yield with_lesions(batch, plan, seed(position), device) if plan.implant else batch
+        yield with_lesions(batch, plan, seed(position), device, difficulty) if plan.implant else batch
 
 
-def with_lesions(batch: Batch, plan: Plan, seed: int, device: str = "cpu") -> Batch:
+def with_lesions(
+    batch: Batch, plan: Plan, seed: int, device: str = "cpu", difficulty: tuple[float, float] = (1.0, 1.0)
+) -> Batch:
     """A batch in which some of the scans known to be normal are so no more; images, masks and truth agree."""
-    settings = ImplantSettings(plan.recipe.channels, plan.recipe.spacing, chance=plan.implant)
+    hard = float(np.random.default_rng([seed, 1]).uniform(*difficulty))
+    settings = ImplantSettings(plan.recipe.channels, plan.recipe.spacing, chance=plan.implant, difficulty=hard)
     p = draw_implants(settings, len(batch.studies), seed)
     healthy = (batch.abnormal == 0).tolist()
     p = replace(p, lesions=tuple(lesions if well else () for lesions, well in zip(p.lesions, healthy, strict=True)))

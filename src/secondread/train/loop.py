@@ -24,6 +24,7 @@ from secondread.train.checkpoint import Progress, State, load_checkpoint, save_c
 from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
+from secondread.train.simulated import difficulties
 from secondread.train.validate import Tally, score, target_of, validate
 
 WARM_UP = 0.03
@@ -89,7 +90,9 @@ def fit(
         state.network.train()
         tally = Tally(plan.task)
         epoch = progress.epoch
-        batches = implanted(feed.epoch(epoch, plan.steps), plan, partial(seed_of, plan.seed, epoch, IMPLANTS), device)
+        hard = difficulties(spent(plan, epoch, time.monotonic() - started))
+        seeds = partial(seed_of, plan.seed, epoch, IMPLANTS)
+        batches = implanted(feed.epoch(epoch, plan.steps), plan, seeds, device, hard)
         for step, batch in enumerate(batches):
             done = spent(plan, progress.epoch + step / plan.steps, time.monotonic() - started)
             if done >= 1:

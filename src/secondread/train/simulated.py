@@ -86,8 +86,7 @@ class Simulated:
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """The batches of one epoch; on a CPU rendered ahead by a process of their own, for a thread would only take
         turns with the one that learns."""
-        climbed = min(1.0, epoch / max(1.0, CLIMB * self.epochs))
-        difficulty = (EASIEST, EASIEST + (1 - EASIEST) * climbed)
+        difficulty = difficulties(epoch / self.epochs)
         share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
         side = round(self.pictures.side * share)
         numbers = range(epoch * steps, (epoch + 1) * steps)
@@ -122,6 +121,11 @@ class Simulated:
 
     def _batch(self, number: int, side: int, difficulty: tuple[float, float]) -> Batch:
         return simulated_batch(self.pictures, number, side, difficulty, self.device)
+
+
+def difficulties(done: float) -> tuple[float, float]:
+    """The easiest and the hardest that is drawn when the share ``done`` of a training is over."""
+    return EASIEST, EASIEST + (1 - EASIEST) * min(1.0, done / CLIMB)
 
 
 def simulated_batch(

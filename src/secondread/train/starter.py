@@ -14,22 +14,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from secondread import __version__
-from secondread.infer import ModelSpec, Reader, Thresholds
-from secondread.infer.slicewise import ANY
+from secondread.infer import ModelSpec, Thresholds, predict
+from secondread.infer.slicewise import ANY, CRANIAL_MM, Slicewise
 from secondread.infer.spec import save_described
 from secondread.infer.starter import PICTURES, VOLUMES
-from secondread.models import build, loss_for
+from secondread.models import Target, build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit, trained_in
 from secondread.train.plan import GREY, PICTURE_SIDE, Plan, on_grid
 from secondread.train.simulated import CONTRASTS, SLICE_MM, TASK, Pictures, Simulated
-from secondread.train.validate import MASK_LEVELS, dice_by_level, validate, with_sigmoid
-from secondread.volume import Recipe
+from secondread.train.validate import Tally, validate, with_sigmoid
+from secondread.volume import Recipe, Study, prepare, prepare_mask
 
 FALSE_ALARMS = 0.05
 """Share of simulated normal scans above the upper threshold of presence: half of what is promised for real ones, which
@@ -128,33 +127,31 @@ def describe_volumes(
     pictures: ModelSpec, weights: Mapping[str, Tensor], curriculum: Curriculum, report: Report | None = None
 ) -> tuple[ModelSpec, dict[str, float]]:
     """The description for volumes, and what the model is worth on whole simulated heads, read as ``read`` does."""
-    neutral = pictures.model_copy(
-        update={
-            "recipe": Recipe((ANY,), spacing=(SLICE_MM,) * 3),
-            "patch": WHOLE_HEAD,
-            "thresholds": Thresholds(temperature=pictures.thresholds.temperature),
-        }
-    )
+    recipe = Recipe((ANY,), spacing=(SLICE_MM,) * 3)
+    neutral = pictures.model_copy(update={"recipe": recipe, "patch": WHOLE_HEAD, "thresholds": Thresholds()})
     network = build(neutral.network)
     network.load_state_dict(dict(weights))
-    reader = Reader(neutral, network, "")
-    present, abnormal, overlaps = [], [], []
+    reader, tally = Slicewise(network.eval(), round(CRANIAL_MM / SLICE_MM)), Tally(TASK)
     for n in range(curriculum.heads):
         contrast = list(CONTRASTS)[n % len(CONTRASTS)]
         settings = Settings(spacing=SLICE_MM, contrasts=(contrast,), skull=0.5, normal=0.0)
         study, truth, _, _ = simulate_study(curriculum.seed + n, settings, label=NORMAL if n // 3 % 2 else None)
-        reading = reader.read(study)
-        inside = truth.labels > 0
-        present.append(reading.present or 0.0)
-        abnormal.append(bool(inside.any()))
-        if inside.any():
-            overlaps.append(dice_by_level(torch.from_numpy(reading.evidence.sum(0)), torch.from_numpy(inside)))
+        prepared = prepare(Study(study.name, {ANY: study.reference}), recipe)
+        lesion = torch.from_numpy(prepare_mask(truth, study.reference.geometry, prepared.frame))[None]
+        images = torch.from_numpy(prepared.array)[None]
+        ill = torch.tensor([int(truth.labels.any())])
+        target = Target(abnormal=ill, category=torch.tensor([-1]), masks=lesion, mask_known=torch.ones(1).bool())
+        tally.add(predict(reader, images, WHOLE_HEAD, mirror=True), target, 0.0, images=images)
         if report:
             report("thresholds for volumes", n + 1, curriculum.heads)
-    p, ill, levels = np.clip(present, 1e-9, 1 - 1e-9), np.array(abnormal), np.mean(overlaps, axis=0)
-    fitted = neutral.thresholds.model_copy(update={"mask": MASK_LEVELS[int(levels.argmax())]})
-    thresholds = with_presence(fitted, np.log(p / (1 - p)), ill)
-    facts = {"heads": len(p), "presence_auc": float(roc_auc_score(ill, p)), "dice": float(levels.max())}
+    fitted, _ = tally.calibration()
+    fitted = fitted.model_copy(update={"temperature": pictures.thresholds.temperature})
+    thresholds = with_presence(fitted, *tally.presence_and_truth())
+    facts = {
+        "heads": curriculum.heads,
+        "presence_auc": tally.metrics()["presence_auc"],
+        "dice": tally.dice_by_rule()[fitted.brightness, fitted.mask],
+    }
     return neutral.model_copy(update={"thresholds": thresholds}), facts
 
 

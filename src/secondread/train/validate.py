@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.infer import Promise, Thresholds, calibrated, predict
+from secondread.infer.brightness import WEIGHTS, with_brightness
 from secondread.models import Loss, Output, SecondReader, Target, Task, total
 from secondread.store import Batch
 from secondread.train.calibrate import fit_sigmoid, fit_temperature, presence_band
@@ -18,12 +19,16 @@ from secondread.train.calibrate import fit_sigmoid, fit_temperature, presence_ba
 MASK_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 ERROR_RATE = 0.1
 
+CLEARLY = 0.005
+"""By so much Dice another way of making masks must be better."""
+
 
 @dataclass(eq=False)
 class Tally:
     """What was predicted and what was true, gathered over batches.
 
-    ``presence`` holds the logit, whether the study is abnormal, and its group.
+    ``presence`` holds the logit, whether the study is abnormal, and its group; ``overlaps``, by weight of brightness,
+    the Dice of each study at each of MASK_LEVELS.
     """
 
     task: Task
@@ -31,10 +36,18 @@ class Tally:
     presence: list[tuple[float, int, str]] = field(default_factory=list)
     classes: list[tuple[int, int]] = field(default_factory=list)
     category: list[tuple[NDArray[np.float32], int]] = field(default_factory=list)
-    overlaps: list[list[float]] = field(default_factory=list)
+    overlaps: dict[float, list[list[float]]] = field(default_factory=dict)
 
-    def add(self, output: Output, target: Target, loss: float, groups: Sequence[str] | None = None) -> None:
-        """Take one batch in. ``loss`` is the batch's mean; without ``groups`` each study is a patient of its own."""
+    def add(
+        self,
+        output: Output,
+        target: Target,
+        loss: float,
+        groups: Sequence[str] | None = None,
+        images: Tensor | None = None,
+    ) -> None:
+        """Take one batch in. ``loss`` is the batch's mean; without ``groups`` each study is a patient of its own, and
+        without ``images`` nothing is said of brightness."""
         self.losses.append((loss, len(target.abnormal)))
         z, c = output.presence.detach().float(), output.category.detach().float()
         p = z.sigmoid()
@@ -47,7 +60,7 @@ class Tally:
                 self.category.append((c[b].numpy(force=True), category))
             self._classify(float(p[b]), c[b].softmax(0), abnormal, category)
         if self.task.located:
-            self._overlap(output.evidence.detach(), target)
+            self._overlap(output.evidence.detach(), target, images)
 
     def metrics(self) -> dict[str, float]:
         """``loss``, and ``accuracy``, ``presence_auc``, ``dice`` where they have a meaning."""
@@ -61,21 +74,25 @@ class Tally:
 
             out["presence_auc"] = float(roc_auc_score(truth, logits))
         if self.overlaps:
-            out["dice"] = float(np.mean([row[MASK_LEVELS.index(0.5)] for row in self.overlaps]))
+            out["dice"] = float(np.mean([row[MASK_LEVELS.index(0.5)] for row in self.overlaps[0.0]]))
         return out
 
     def calibration(
         self, error_rate: float = ERROR_RATE, *, few_patients: bool = False
     ) -> tuple[Thresholds, Promise | None]:
-        """Thresholds fitted on what was gathered, defaults where there was too little; and what they promise. The level
-        of the mask is not for ``few_patients`` to choose."""
-        mask = Thresholds().mask if few_patients else self._mask_level()
+        """Thresholds fitted on what was gathered, defaults where there was too little; and what they promise. How the
+        mask is made is not for ``few_patients`` to choose."""
+        brightness, mask = (0.0, 0.5) if few_patients else self._mask_rule()
         temperature = fit_temperature([row for row, _ in self.category], [t for _, t in self.category])
         if self.task.normal is None:
             # Presence is that of the strongest voxel, so what makes a mask makes a finding.
-            return Thresholds(presence_low=mask, presence_high=mask, mask=mask, temperature=temperature), None
+            return Thresholds(
+                presence_low=mask, presence_high=mask, mask=mask, brightness=brightness, temperature=temperature
+            ), None
         logits, abnormal = self.presence_and_truth()
-        fitted, present = with_sigmoid(Thresholds(mask=mask, temperature=temperature), logits, abnormal)
+        fitted, present = with_sigmoid(
+            Thresholds(mask=mask, brightness=brightness, temperature=temperature), logits, abnormal
+        )
         low, high, promise = presence_band(present, abnormal, [g for _, _, g in self.presence], error_rate)
         return fitted.model_copy(update={"presence_low": low, "presence_high": high}), promise
 
@@ -93,19 +110,27 @@ class Tally:
             joint = torch.cat([torch.tensor([1 - p]), p * c.cpu()])
             self.classes.append((int(joint.argmax()), 0 if abnormal == 0 else 1 + category))
 
-    def _overlap(self, evidence: Tensor, target: Target) -> None:
+    def _overlap(self, evidence: Tensor, target: Target, images: Tensor | None) -> None:
         """Dice of "something is here" at each level, for each study of the batch with a mask that is not empty."""
-        lesions = target.mask_known & (target.masks > 0).flatten(1).any(1)
-        here = evidence[lesions].float().logsumexp(1).sigmoid().flatten(1)
-        inside = target.masks[lesions].flatten(1) > 0
-        self.overlaps += [dice_by_level(p, t) for p, t in zip(here, inside, strict=True)]
+        for b in (target.mask_known & (target.masks > 0).flatten(1).any(1)).nonzero().flatten().tolist():
+            for weight in WEIGHTS if images is not None else (0.0,):
+                moved = evidence[b] if images is None else with_brightness(evidence[b], images[b], weight)
+                here = moved.float().logsumexp(0).sigmoid()
+                self.overlaps.setdefault(weight, []).append(dice_by_level(here, target.masks[b] > 0))
 
-    def _mask_level(self) -> float:
-        if not self.overlaps:
-            return 0.5
-        means = np.mean(self.overlaps, axis=0)
-        best = int(means.argmax())
-        return MASK_LEVELS[best] if means[best] > means[MASK_LEVELS.index(0.5)] + 0.005 else 0.5
+    def dice_by_rule(self) -> dict[tuple[float, float], float]:
+        """Mean Dice for each weight of brightness and level of the mask that was tried."""
+        return {
+            (weight, level): float(mean)
+            for weight, rows in self.overlaps.items()
+            for level, mean in zip(MASK_LEVELS, np.mean(rows, axis=0), strict=True)
+        }
+
+    def _mask_rule(self) -> tuple[float, float]:
+        """Weight of brightness and level of the mask: the plain ones, unless others are clearly better."""
+        plain, found = (0.0, 0.5), self.dice_by_rule()
+        best = max(found, key=found.__getitem__, default=plain)
+        return best if found and found[best] > found[plain] + CLEARLY else plain
 
 
 def dice_by_level(p: Tensor, inside: Tensor) -> list[float]:
@@ -143,9 +168,11 @@ def validate(
     tally = Tally(task)
     for batch in batches:
         target = target_of(batch, device)
-        output = predict(network, batch.images.to(device), patch, mirror=mirror)
+        images = batch.images.to(device)
+        output = predict(network, images, patch, mirror=mirror)
         patients = [groups[study] for study in batch.studies] if groups else None
-        tally.add(output, target, total(loss(output, target, task)).item(), patients)
+        value = total(loss(output, target, task)).item()
+        tally.add(output, target, value, patients, images if mirror else None)
     return tally
 
 
