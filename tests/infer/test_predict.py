@@ -96,6 +96,17 @@ def test_a_reading_lies_on_the_scan_s_own_grid() -> None:
     assert any("t1" in warning for warning in reading.findings.warnings)
 
 
+def test_brightness_moves_evidence_and_not_presence() -> None:
+    limits = Thresholds(presence_low=0.0, presence_high=0.0)
+    plain, moved = (
+        Reader(spec, network_of(spec), "0" * 64).read(Study("one", {"flair": head()}))
+        for spec in (volume_spec(thresholds=limits.model_copy(update={"brightness": b})) for b in (0.0, 4.0))
+    )
+    assert np.abs(plain.evidence - moved.evidence).max() > 0.01
+    assert plain.present == moved.present
+    assert plain.categories == moved.categories
+
+
 def test_location_is_in_lps_mm() -> None:
     spec = volume_spec(thresholds=Thresholds(mask=0.01, presence_low=0.0, presence_high=0.0))
     scan = head()
@@ -220,13 +231,14 @@ def test_windows_of_air_are_not_read() -> None:
     assert out.features is not None
 
 
-def test_a_model_of_the_first_format_still_loads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_model_of_an_earlier_format_still_loads(tmp_path: Path, version: int) -> None:
     spec = volume_spec()
-    plain = spec.model_dump(mode="json") | {"format_version": 1}
-    for name in ("promise", "familiarity"):
-        del plain[name]
-    for name in ("presence_scale", "presence_shift"):
-        del plain["thresholds"][name]
+    plain = spec.model_dump(mode="json") | {"format_version": version}
+    del plain["thresholds"]["brightness"]
+    if version == 1:
+        del plain["promise"], plain["familiarity"]
+        del plain["thresholds"]["presence_scale"], plain["thresholds"]["presence_shift"]
     save_model(tmp_path, spec, network_of(spec).state_dict(), "# card\n")
     content = json.dumps(plain).encode()
     (tmp_path / "model.json").write_bytes(content)

@@ -17,10 +17,11 @@ from secondread.infer import load_model
 from secondread.simulate import Settings, write_studies
 from secondread.store import Batch, Case
 from secondread.store.layout import Facts
-from secondread.train import make_plan, train
+from secondread.train import implanting, make_plan, train
 from secondread.train.implanting import implanted, with_lesions
 from secondread.train.loop import held_batches
 from secondread.train.plan import Plan
+from secondread.train.simulated import EASIEST
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,22 @@ def test_a_plan_without_implants_passes_batches_on(healthy: Index) -> None:
     assert out is batch
 
 
-def test_training_on_normal_scans_alone_gives_a_located_model(healthy: Index, tmp_path: Path) -> None:
+def test_training_on_normal_scans_alone_gives_a_located_model(
+    healthy: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def spy(batch: Batch, plan: Plan, seed: int, device: str, difficulty: tuple[float, float]) -> Batch:
+        drawn.append(difficulty)
+        return with_lesions(batch, plan, seed, device, difficulty)
+
+    monkeypatch.setattr(implanting, "with_lesions", spy)
     train(healthy, tmp_path / "run", overrides={"epochs": 2, "samples": 6, "width": 8})
+    hardest = [hard for easy, hard in drawn if easy < 1]  # validation has all there is
+    assert hardest[0] == EASIEST
+    assert hardest == sorted(hardest)
+    assert hardest[-1] > 0.8
+    assert (1.0, 1.0) in drawn
     spec = load_model(tmp_path / "run").spec
     assert spec.task.located
     assert spec.task.categories == ("lesion",)

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from secondread.infer import calibrated
-from secondread.models import Output, Target, Task
+from secondread.infer.brightness import WEIGHTS
+from secondread.models import NetworkSpec, Output, Target, Task, build, loss_for
+from secondread.store import Batch
 from secondread.train.checkpoint import Progress, State
 from secondread.train.loop import FEWEST_GROUPS, close_epoch, too_few
-from secondread.train.validate import Tally, score
+from secondread.train.validate import Tally, score, validate
 
 TASK = Task(("a", "b"), "normal", located=True)
 
@@ -139,8 +141,19 @@ def test_what_came_apart_has_a_loss_and_no_other_figure() -> None:
     assert math.isnan(tally.metrics()["loss"])
 
 
-@pytest.mark.parametrize(("few", "weight"), [(False, 4.0), (True, 0.0)])
-def test_brightness_counts_where_it_makes_better_masks(few: bool, weight: float) -> None:
+@pytest.mark.parametrize("masks", [False, True])
+def test_ways_of_making_masks_are_tried_where_asked(masks: bool) -> None:
+    network = build(NetworkSpec("segresnet", 2, 1, 2, width=8))
+    lesion = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    lesion[:, 8:16, 8:16] = 1
+    known = torch.tensor([True])
+    batch = Batch(torch.randn(1, 1, 32, 32), lesion, known, torch.tensor([0]), torch.tensor([1]), ["s"])
+    tally = validate(network, [batch], loss_for("dice-bce"), TASK, (32, 32), "cpu", masks=masks)
+    assert tuple(tally.overlaps) == (WEIGHTS if masks else (0.0,))
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_brightness_counts_where_it_makes_better_masks(few: bool) -> None:
     image = torch.full((1, 1, 48, 48), -2.0)
     image[..., 3:-3, 3:-3] = 1 + 0.2 * torch.randn(42, 42, generator=torch.Generator().manual_seed(0))
     masks, evidence = torch.zeros(1, 48, 48, dtype=torch.uint8), torch.full((1, 2, 48, 48), -3.0)
@@ -150,7 +163,9 @@ def test_brightness_counts_where_it_makes_better_masks(few: bool, weight: float)
     tally = Tally(TASK)
     target = Target(torch.tensor([1]), torch.tensor([0]), masks, torch.tensor([True]))
     tally.add(Output(evidence, torch.zeros(1), torch.zeros(1, 2)), target, 0.0, images=image)
-    assert tally.calibration(few_patients=few)[0].brightness == weight
+    fitted, _ = tally.calibration(few_patients=few)
+    assert (fitted.brightness > 0) is not few
     rules = tally.dice_by_rule()
     assert rules[2.0, 0.5] > rules[0.0, 0.5] + 0.2
     assert tally.metrics()["dice"] == pytest.approx(rules[0.0, 0.5])
+    assert tally.dice_of(fitted)["dice"] == pytest.approx(rules[0.0, 0.5] if few else max(rules.values()))

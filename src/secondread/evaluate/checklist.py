@@ -121,8 +121,7 @@ def _model(result: Evaluation) -> list[Item]:
         Item(part, "25", "12c", "How was it trained?", f"As the plan below says.{why}"),
         Item(
             part, "26", "12c", "How was the final model chosen?",
-            "By the validation split, epoch by epoch; thresholds of decision and mask were fitted there, too. The test "
-            "split chose nothing.",
+            f"{_chosen(result)} The test split chose nothing.",
         ),
         Item(part, "27", "12c", "Were models combined?", "No: one network, its weights averaged over steps."),
         Item(part, "–", "13", "What was done about classes of unequal size?", _balance(result)),
@@ -134,6 +133,15 @@ def _model(result: Evaluation) -> list[Item]:
         ),
         Item(part, "–", "16", "How do training and test differ?", _differ(result)),
     ]  # fmt: skip
+
+
+def _chosen(result: Evaluation) -> str:
+    if result.epoch_chosen:
+        return "By the validation split, epoch by epoch; thresholds of decision and mask were fitted there, too."
+    return (
+        "The last epoch was kept, and masks begin at a probability of a half, for validation has too few patients to "
+        "choose either; thresholds of decision were fitted there."
+    )
 
 
 def _evaluation(result: Evaluation) -> list[Item]:

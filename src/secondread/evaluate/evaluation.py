@@ -89,6 +89,11 @@ class Evaluation:
         )
 
     @property
+    def epoch_chosen(self) -> bool:
+        """Whether validation chose the epoch; else the last one was kept."""
+        return bool(self.model.get("trained_on", {}).get("epoch_chosen", True))
+
+    @property
     def headline(self) -> Line | None:
         return words.headline_of(self.lines, self.classes.normal is not None, len(self.classes.categories))
 
@@ -105,6 +110,6 @@ class Evaluation:
                 self.verdict,
                 self.counts,
                 self.headline,
-                epoch_chosen=self.model.get("trained_on", {}).get("epoch_chosen", True),
+                epoch_chosen=self.epoch_chosen,
             ),
         )

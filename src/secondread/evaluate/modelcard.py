@@ -81,7 +81,7 @@ def how_it_learned(result: Evaluation) -> str:
     epochs = f"{len(result.history)} epochs" if result.history else "epochs unknown"
     kept = (
         "the epoch kept was chosen on the validation split"
-        if facts.get("epoch_chosen", True)
+        if result.epoch_chosen
         else "the last epoch was kept, for validation has too few patients to choose one"
     )
     return f"{' '.join(['Network', str(name)]).strip()}; {', '.join([*parts, epochs])}; {kept}."

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from secondread.errors import RefusedError, UsageError, writing
 from secondread.files import write_whole
+from secondread.infer.brightness import Brightness
 from secondread.infer.reader import voxel_probability
 from secondread.infer.runtime import OUTPUTS, TOLERANCE, Exported, onnx_session
-from secondread.infer.spec import ModelSpec, open_model, save_model
+from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model
 from secondread.models import Output, SecondReader
 from secondread.volume import Study, prepare
 
@@ -44,7 +45,8 @@ def export_bundle(model: Path, out: Path, studies: Sequence[Study] = ()) -> Path
 
     ``model.onnx`` takes ``images`` (1, C, *patch) float32, prepared, and gives ``evidence`` (1, K, *patch),
     ``presence`` (1,) and ``category`` (1, K), all logits, and ``features`` (1, 2 F). It is written only if ONNX Runtime
-    and torch agree on noise, on heads made here, and on ``studies``, all at the model's full size.
+    and torch agree on noise, on heads made here, and on ``studies``, all at the model's full size. Where the model's
+    thresholds ask the scan's brightness, that comes after the network and is not in it.
 
     Raises:
         UsageError: the ``export`` extra is not installed, or ``out`` is the model itself.
@@ -124,7 +126,7 @@ def _check_parity(network: SecondReader, spec: ModelSpec, content: bytes, studie
             gap = float((getattr(ours, name) - getattr(theirs, name)).abs().max())
             if not gap <= TOLERANCE:
                 raise RefusedError(f"the exported network's {name} differs by {gap:.2g}, more than {TOLERANCE:g}")
-        a, b = (_mask(out.evidence[0], spec.thresholds.mask) for out in (ours, theirs))
+        a, b = (_mask(out.evidence[0], images[0], spec.thresholds) for out in (ours, theirs))
         changed, voxels = changed + int((a != b).sum()), voxels + a.numel()
     if changed > MASK_CHANGE * voxels:
         raise RefusedError(
@@ -166,7 +168,7 @@ def _to_size(array: NDArray[np.float32], patch: Sequence[int]) -> NDArray[np.flo
     return np.ascontiguousarray(array)
 
 
-def _mask(evidence: Tensor, threshold: float) -> Tensor:
-    """Evidence logits (K, *S) to labels (*S): 0, or 1 + the likeliest category where something is."""
-    p = voxel_probability(evidence)
-    return torch.where(p.sum(0) >= threshold, 1 + p.argmax(0), 0)
+def _mask(evidence: Tensor, image: Tensor, thresholds: Thresholds) -> Tensor:
+    """Evidence logits (K, *S) of a scan (C, *S) to labels (*S): 0, or 1 + the likeliest category where something is."""
+    p = voxel_probability(Brightness.of(image).agreed(evidence, thresholds.brightness))
+    return torch.where(p.sum(0) >= thresholds.mask, 1 + p.argmax(0), 0)

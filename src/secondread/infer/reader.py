@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.errors import TooLarge, is_out_of_memory, locating
-from secondread.infer.brightness import with_brightness
+from secondread.infer.brightness import Brightness
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
@@ -34,7 +34,8 @@ class Reading:
 
     Attributes:
         findings: as written to ``findings.json``.
-        evidence: (K, *N) float32, probability that a voxel is abnormal and of this category.
+        evidence: (K, *N) float32, probability that a voxel is abnormal and of this category; of a model that asks a
+            scan's brightness (:mod:`secondread.infer.brightness`), after that.
         mask: (*N) uint8, 0 background, else 1 + index of the category.
         present: probability that something abnormal is there; None where the model has no notion of normal.
         categories: probability per category, given that something is there; sums to 1.
@@ -87,16 +88,21 @@ class Reader:
             prepared = prepare(study, self.spec.recipe)
         try:
             images = torch.from_numpy(prepared.array)[None].to(self.device)
-            output = predict(self._network, images, self.spec.patch, mirror=True)
+            output = self.look(images)
             strange = self._strangeness(prepared, output)
-            evidence = with_brightness(output.evidence[0], images[0], self.spec.thresholds.brightness)
-            output = replace(output, evidence=evidence[None])
+            if weight := self.spec.thresholds.brightness:
+                agreed = Brightness.of(images[0]).agreed(output.evidence[0], weight)
+                output = replace(output, evidence=agreed[None])
             return self._reading(study, prepared, probabilities(output, self.spec), warnings, strange)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             shape = " x ".join(map(str, prepared.array.shape[1:]))
             raise TooLarge(f"study {study.name}: memory does not hold what reading {shape} voxels takes") from error
+
+    def look(self, images: Tensor) -> Output:
+        """What the network says of prepared studies (B, C, *S), as ``read`` asks it: the scan and its mirror image."""
+        return predict(self._network, images, self.spec.patch, mirror=True)
 
     def _fit_contrasts(self, study: Study) -> tuple[Study, list[str]]:
         """Name an unnamed series after the model's only contrast; warn of what is missing."""

@@ -72,14 +72,14 @@ class Promise(BaseModel):
 class ModelSpec(BaseModel):
     """All that a reader needs beside the weights.
 
-    ``format_version`` 1 had neither ``promise`` nor ``familiarity``, nor scale and shift of presence; it is read as a
-    model without them. ``promise`` is None where there is no normal class, ``familiarity`` where training had too few
-    studies to say what is familiar.
+    ``format_version`` 1 had neither ``promise`` nor ``familiarity``, nor scale and shift of presence, and 2 no
+    ``brightness``; they are read as models without them. ``promise`` is None where there is no normal class,
+    ``familiarity`` where training had too few studies to say what is familiar.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[1, 2, 3] = 3
     name: str
     version: str
     task: Task

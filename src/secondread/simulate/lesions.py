@@ -134,7 +134,7 @@ def grow(lesion: Lesion, ground: Ground) -> Parts:
 
 
 def _glioma(lesion: Lesion, ground: Ground) -> Parts:
-    """Necrotic core, enhancing ring, oedema that follows the white matter. Metastases, too."""
+    """Necrotic core, enhancing ring, oedema. Metastases, too."""
     radius = lesion.diameter_mm / 2
     # What does not enhance has no wall, either: it seeps into its surroundings.
     seeping = 0.2 * radius * lesion.patchy if lesion.core >= 1 else 0.0
@@ -152,9 +152,9 @@ def _core(lesion: Lesion, ground: Ground, solid: Tensor) -> Tensor:
 
 
 def _oedema(lesion: Lesion, ground: Ground, solid: Tensor, least: float) -> Tensor:
-    """Spreads through white matter, more or less into grey matter, and hardly crosses fluid or the midline.
+    """Spreads through white matter, more or less into grey matter, never into a ventricle, hardly over the midline.
 
-    Seen from some millimetres away: swelling closes the sulci between gyri, and leaves the ventricles.
+    As it swells it closes the sulci between gyri, which are narrower than ventricles.
     """
     if lesion.reach_mm <= 0:
         return torch.zeros_like(solid)
@@ -172,9 +172,9 @@ def _oedema(lesion: Lesion, ground: Ground, solid: Tensor, least: float) -> Tens
 
 
 def _around(values: Tensor, mm: float, voxel: float) -> Tensor:
-    """(*X): mean over a box of ``mm`` about each voxel."""
+    """(*X): mean over a box of about ``mm``, and an odd number of voxels, about each voxel."""
     reach = round(mm / voxel / 2)
-    size = [2 * min(reach, (n - 1) // 2) + 1 for n in values.shape]
+    size = [2 * min(reach, (n - 1) // 2) + 1 for n in values.shape]  # a slice has one voxel across
     pads = [n // 2 for n in size]
     return functional.avg_pool3d(values[None, None], size, 1, pads, count_include_pad=False)[0, 0]
 

@@ -153,7 +153,7 @@ class Lesion:
         rough: how far its border departs from an ellipsoid, as a share of its radius.
         core: share of the radius inside the enhancing ring; 0 all enhances, 1 nothing does.
         patchy: how far core and ring mix, 0 to 1.
-        reach_mm: how far oedema reaches beyond the border in white matter.
+        reach_mm: how far oedema reaches beyond the border, in white matter at least.
         follow: how far oedema keeps to white matter, 0 to 1.
         swell: how far it closes the sulci that it lies round, 0 to 1.
         opacity: 1 plain, near 0 hardly visible.

@@ -15,22 +15,26 @@ from secondread.store import Batch
 from secondread.train.plan import Plan
 
 
+def _all(_: int) -> tuple[float, float]:
+    return 1.0, 1.0
+
+
 def implanted(
     batches: Iterable[Batch],
     plan: Plan,
     seed: Callable[[int], int],
     device: str = "cpu",
-    difficulty: tuple[float, float] = (1.0, 1.0),
+    difficulty: Callable[[int], tuple[float, float]] = _all,
 ) -> Iterator[Batch]:
     """The batches, with lesions in ``plan.implant`` of their normal scans; untouched where that is 0.
 
     Args:
         seed: from a batch's position to the seed of its lesions.
         device: where lesions are painted; images and masks of the batches come out there.
-        difficulty: least and most of what is drawn: large, plain lesions at 0, all that there are at 1.
+        difficulty: from a batch's position to least and most: large, plain lesions at 0, all that there are at 1.
     """
     for position, batch in enumerate(batches):
-        yield with_lesions(batch, plan, seed(position), device, difficulty) if plan.implant else batch
+        yield with_lesions(batch, plan, seed(position), device, difficulty(position)) if plan.implant else batch
 
 
 def with_lesions(

@@ -86,15 +86,20 @@ def fit(
         progress = state.progress
         write_history(run, progress.history)  # a kill may have come between the checkpoint and its line
     started = time.monotonic() - progress.seconds
-    while spent(plan, progress.epoch, time.monotonic() - started) < 1:
+
+    def over(epoch: int, step: int = 0) -> float:
+        return spent(plan, epoch + step / plan.steps, time.monotonic() - started)
+
+    def difficulty(epoch: int, step: int) -> tuple[float, float]:
+        return difficulties(over(epoch, step))
+
+    while over(progress.epoch) < 1:
         state.network.train()
         tally = Tally(plan.task)
         epoch = progress.epoch
-        hard = difficulties(spent(plan, epoch, time.monotonic() - started))
-        seeds = partial(seed_of, plan.seed, epoch, IMPLANTS)
-        batches = implanted(feed.epoch(epoch, plan.steps), plan, seeds, device, hard)
-        for step, batch in enumerate(batches):
-            done = spent(plan, progress.epoch + step / plan.steps, time.monotonic() - started)
+        seeds, hard = partial(seed_of, plan.seed, epoch, IMPLANTS), partial(difficulty, epoch)
+        for step, batch in enumerate(implanted(feed.epoch(epoch, plan.steps), plan, seeds, device, hard)):
+            done = over(epoch, step)
             if done >= 1:
                 break
             seed = seed_of(plan.seed, progress.epoch, step)

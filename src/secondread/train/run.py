@@ -201,7 +201,8 @@ def finish(
     few = too_few(held)
     network, groups = state.averaged, {case.study: case.group for case in held}
     batches = held_batches(feed, held, plan, device)
-    tally = validate(network, batches, loss_for(plan.loss), plan.task, plan.patch, device, mirror=True, groups=groups)
+    loss = loss_for(plan.loss)
+    tally = validate(network, batches, loss, plan.task, plan.patch, device, mirror=True, masks=not few, groups=groups)
     thresholds, promise = tally.calibration(plan.error_rate, few_patients=few)
     learned = [case for members in feed.sampler.classes.values() for case in members]
     seen, judged = (feed.whole(spread(cases, MOST_STUDIES[plan.recipe.dimensions])) for cases in (learned, held))
@@ -213,7 +214,7 @@ def finish(
         "epoch_chosen": not few,
         "steps": progress.step,
         "seconds": round(progress.seconds),
-        "validation": tally.metrics(),
+        "validation": tally.metrics() | tally.dice_of(thresholds),
         "optimizer": plan.optimizer,
         "loss": plan.loss,
         "precision": trained_in(progress.history),

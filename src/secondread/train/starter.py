@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread import __version__
-from secondread.infer import ModelSpec, Thresholds, predict
-from secondread.infer.slicewise import ANY, CRANIAL_MM, Slicewise
+from secondread.infer import ModelSpec, Reader, Thresholds
+from secondread.infer.slicewise import ANY
 from secondread.infer.spec import save_described
 from secondread.infer.starter import PICTURES, VOLUMES
 from secondread.models import Target, build, loss_for
@@ -91,7 +91,7 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
     """The description for pictures, and what the model is worth on simulated ones."""
     state.averaged.load_state_dict(state.best)
     loss = loss_for(plan.loss)
-    tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True)
+    tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True, masks=True)
     fitted, _ = tally.calibration()
     progress = state.progress
     spec = ModelSpec(
@@ -111,7 +111,7 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
             "precision": trained_in(progress.history),
         },
     )
-    return spec, tally.metrics()
+    return spec, tally.metrics() | tally.dice_of(spec.thresholds)
 
 
 def with_presence(thresholds: Thresholds, logits: NDArray[np.float64], abnormal: NDArray[np.bool_]) -> Thresholds:
@@ -126,12 +126,12 @@ def with_presence(thresholds: Thresholds, logits: NDArray[np.float64], abnormal:
 def describe_volumes(
     pictures: ModelSpec, weights: Mapping[str, Tensor], curriculum: Curriculum, report: Report | None = None
 ) -> tuple[ModelSpec, dict[str, float]]:
-    """The description for volumes, and what the model is worth on whole simulated heads, read as ``read`` does."""
+    """The description for volumes, and what the model is worth on whole simulated heads, on the grid that it reads."""
     recipe = Recipe((ANY,), spacing=(SLICE_MM,) * 3)
     neutral = pictures.model_copy(update={"recipe": recipe, "patch": WHOLE_HEAD, "thresholds": Thresholds()})
     network = build(neutral.network)
     network.load_state_dict(dict(weights))
-    reader, tally = Slicewise(network.eval(), round(CRANIAL_MM / SLICE_MM)), Tally(TASK)
+    reader, tally = Reader(neutral, network, ""), Tally(TASK)
     for n in range(curriculum.heads):
         contrast = list(CONTRASTS)[n % len(CONTRASTS)]
         settings = Settings(spacing=SLICE_MM, contrasts=(contrast,), skull=0.5, normal=0.0)
@@ -141,16 +141,16 @@ def describe_volumes(
         images = torch.from_numpy(prepared.array)[None]
         ill = torch.tensor([int(truth.labels.any())])
         target = Target(abnormal=ill, category=torch.tensor([-1]), masks=lesion, mask_known=torch.ones(1).bool())
-        tally.add(predict(reader, images, WHOLE_HEAD, mirror=True), target, 0.0, images=images)
+        tally.add(reader.look(images), target, 0.0, images=images)
         if report:
             report("thresholds for volumes", n + 1, curriculum.heads)
-    fitted, _ = tally.calibration()
-    fitted = fitted.model_copy(update={"temperature": pictures.thresholds.temperature})
+    brightness, mask = tally.mask_rule()
+    fitted = Thresholds(brightness=brightness, mask=mask, temperature=pictures.thresholds.temperature)
     thresholds = with_presence(fitted, *tally.presence_and_truth())
     facts = {
         "heads": curriculum.heads,
         "presence_auc": tally.metrics()["presence_auc"],
-        "dice": tally.dice_by_rule()[fitted.brightness, fitted.mask],
+        "dice": tally.dice_by_rule()[brightness, mask],
     }
     return neutral.model_copy(update={"thresholds": thresholds}), facts
 

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.infer import Promise, Thresholds, calibrated, predict
-from secondread.infer.brightness import WEIGHTS, with_brightness
+from secondread.infer.brightness import WEIGHTS, Brightness
 from secondread.models import Loss, Output, SecondReader, Target, Task, total
 from secondread.store import Batch
 from secondread.train.calibrate import fit_sigmoid, fit_temperature, presence_band
 
 MASK_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 ERROR_RATE = 0.1
+
+PLAIN = (0.0, 0.5)
+"""How masks are made unless validation says otherwise: by evidence alone, from a probability of a half."""
 
 CLEARLY = 0.005
 """By so much Dice another way of making masks must be better."""
@@ -47,7 +50,7 @@ class Tally:
         images: Tensor | None = None,
     ) -> None:
         """Take one batch in. ``loss`` is the batch's mean; without ``groups`` each study is a patient of its own, and
-        without ``images`` nothing is said of brightness."""
+        without ``images`` masks are made by evidence alone."""
         self.losses.append((loss, len(target.abnormal)))
         z, c = output.presence.detach().float(), output.category.detach().float()
         p = z.sigmoid()
@@ -82,7 +85,7 @@ class Tally:
     ) -> tuple[Thresholds, Promise | None]:
         """Thresholds fitted on what was gathered, defaults where there was too little; and what they promise. How the
         mask is made is not for ``few_patients`` to choose."""
-        brightness, mask = (0.0, 0.5) if few_patients else self._mask_rule()
+        brightness, mask = PLAIN if few_patients else self.mask_rule()
         temperature = fit_temperature([row for row, _ in self.category], [t for _, t in self.category])
         if self.task.normal is None:
             # Presence is that of the strongest voxel, so what makes a mask makes a finding.
@@ -111,12 +114,13 @@ class Tally:
             self.classes.append((int(joint.argmax()), 0 if abnormal == 0 else 1 + category))
 
     def _overlap(self, evidence: Tensor, target: Target, images: Tensor | None) -> None:
-        """Dice of "something is here" at each level, for each study of the batch with a mask that is not empty."""
+        """Dice of "something is here" for each study of the batch with a mask that is not empty."""
         for b in (target.mask_known & (target.masks > 0).flatten(1).any(1)).nonzero().flatten().tolist():
-            for weight in WEIGHTS if images is not None else (0.0,):
-                moved = evidence[b] if images is None else with_brightness(evidence[b], images[b], weight)
-                here = moved.float().logsumexp(0).sigmoid()
-                self.overlaps.setdefault(weight, []).append(dice_by_level(here, target.masks[b] > 0))
+            inside, brightness = target.masks[b] > 0, None if images is None else Brightness.of(images[b])
+            for weight in (0.0,) if brightness is None else WEIGHTS:
+                agreed = evidence[b] if brightness is None else brightness.agreed(evidence[b], weight)
+                here = agreed.float().logsumexp(0).sigmoid()
+                self.overlaps.setdefault(weight, []).append(dice_by_level(here, inside))
 
     def dice_by_rule(self) -> dict[tuple[float, float], float]:
         """Mean Dice for each weight of brightness and level of the mask that was tried."""
@@ -126,9 +130,15 @@ class Tally:
             for level, mean in zip(MASK_LEVELS, np.mean(rows, axis=0), strict=True)
         }
 
-    def _mask_rule(self) -> tuple[float, float]:
+    def dice_of(self, thresholds: Thresholds) -> dict[str, float]:
+        """``dice`` of the masks that ``thresholds`` make; empty where there was nothing to compare them with."""
+        found = self.dice_by_rule()
+        rule = thresholds.brightness, thresholds.mask
+        return {"dice": found[rule]} if rule in found else {}
+
+    def mask_rule(self) -> tuple[float, float]:
         """Weight of brightness and level of the mask: the plain ones, unless others are clearly better."""
-        plain, found = (0.0, 0.5), self.dice_by_rule()
+        plain, found = PLAIN, self.dice_by_rule()
         best = max(found, key=found.__getitem__, default=plain)
         return best if found and found[best] > found[plain] + CLEARLY else plain
 
@@ -158,11 +168,15 @@ def validate(
     device: str,
     *,
     mirror: bool = False,
+    masks: bool = False,
     groups: Mapping[str, str] | None = None,
 ) -> Tally:
-    """Predict each validation study and gather what came of it; with ``mirror``, exactly as ``read`` predicts.
+    """Predict each validation study and gather what came of it.
 
-    ``groups`` names the patient of each study.
+    Args:
+        mirror: ask the network as ``read`` does.
+        masks: try every way of making masks, which takes about as long as the network.
+        groups: the patient of each study.
     """
     network.eval()
     tally = Tally(task)
@@ -172,7 +186,7 @@ def validate(
         output = predict(network, images, patch, mirror=mirror)
         patients = [groups[study] for study in batch.studies] if groups else None
         value = total(loss(output, target, task)).item()
-        tally.add(output, target, value, patients, images if mirror else None)
+        tally.add(output, target, value, patients, images if masks else None)
     return tally
 
 
