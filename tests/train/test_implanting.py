@@ -113,11 +113,12 @@ def test_validation_gets_lesions_only_where_it_has_none_of_its_own(
     plan = replace(make_plan(healthy), implant=1.0)
     batch = _batch(plan)
     stored: Any = SimpleNamespace(whole=lambda _: iter([batch]))
-    plain = Facts((30, 36, 30), (True,), has_mask=False, mask_voxels=0, floor=(0,), points="")
-    cases = [Case("b", n, f"s{n}", f"s{n}", None, True, "validation", plain) for n in range(2)]
-    cases.append(replace(cases[0], normal=normal, facts=replace(plain, has_mask=voxels > 0, mask_voxels=voxels)))
-    (out,) = held_batches(stored, cases, plan, "cpu")
-    assert bool(out.masks.any()) is implants
+    facts = Facts((30, 36, 30), (True,), has_mask=False, mask_voxels=0, floor=(0,), points="")
+    cases = [Case("b", n, f"s{n}", f"s{n}", None, True, "validation", facts) for n in range(2)]
+    cases.append(replace(cases[0], normal=normal, facts=replace(facts, has_mask=voxels > 0, mask_voxels=voxels)))
+    plain, *more = held_batches(stored, cases, replace(plan, implant=0.5), "cpu")
+    assert not plain.masks.any()
+    assert [bool(out.masks.flatten(1).any(1)[:4].all()) for out in more] == [True] * implants
 
 
 def test_lesions_are_large_at_first(healthy: Index) -> None:

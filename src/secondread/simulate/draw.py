@@ -203,7 +203,7 @@ def _one_series(
         looks=tuple(float(v) for v in looks),
         scale=float(scale * np.exp(rng.uniform(-0.5, 0.5))),
         gamma=float(rng.uniform(0.85, 1.15)),
-        bias=float(uneven * worst * rng.uniform(0.2, 1.5)),
+        bias=float(uneven * worst * rng.uniform(0.2, 2.5)),
         blur=float(rng.uniform(0.0, 0.75)),
         coarse=float(rng.uniform(1.5, 5.0)) if coarse else 1.0,
         coarse_axis=int(rng.integers(2 if flat else 3)),

@@ -139,13 +139,13 @@ def too_few(held: Sequence[Case]) -> bool:
 def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
     """The validation cases one by one, the same in each epoch.
 
-    Lesions are implanted where the plan has them and none of the cases has one of its own: thresholds that real lesions
-    can give are not for implanted ones to give.
+    Where the plan implants lesions and none of the cases has one of its own, each comes as it is and once more with a
+    lesion: few heads then still say what is normal. Thresholds that real lesions can give are not for implanted ones.
     """
-    batches = feed.whole(held)
-    if any(case.normal is False or case.facts.mask_voxels for case in held):
-        return batches
-    return implanted(batches, plan, partial(seed_of, plan.seed, IMPLANTS), device)
+    yield from feed.whole(held)
+    if plan.implant and not any(case.normal is False or case.facts.mask_voxels for case in held):
+        every = replace(plan, implant=1.0)
+        yield from implanted(feed.whole(held), every, partial(seed_of, plan.seed, IMPLANTS), device)
 
 
 def new_state(plan: Plan, device: str) -> State:
