@@ -96,6 +96,10 @@ def test_training_on_normal_scans_alone_gives_a_located_model(
     assert hardest == sorted(hardest)
     assert hardest[-1] > 0.8
     assert (1.0, 1.0) in drawn
+    promise = load_model(tmp_path / "run").spec.promise
+    assert promise is not None
+    assert not promise.abnormal.made  # no abnormal patient was ever seen
+    assert "implanted into normal scans" in (tmp_path / "run" / "model" / "CARD.md").read_text()
     spec = load_model(tmp_path / "run").spec
     assert spec.task.located
     assert spec.task.categories == ("lesion",)

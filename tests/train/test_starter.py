@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from secondread.errors import UsageError
 from secondread.index import Index
-from secondread.infer import begin_with_starter, fits, open_model, starter
+from secondread.infer import Thresholds, begin_with_starter, calibrated, fits, open_model, starter
 from secondread.models import NetworkSpec, build
 from secondread.simulate import BatchSettings, draw_batch, render_batch, simulate_study
 from secondread.simulate.settings import Settings
@@ -64,6 +65,18 @@ def test_a_starter_is_made_and_read_with(small: Path, monkeypatch: pytest.Monkey
     assert reader.read(picture).mask.shape == (64, 64)
     low, high = (getattr(reader.volumes.spec.thresholds, f"presence_{side}") for side in ("low", "high"))
     assert 0 <= low <= high <= 1
+
+
+def test_no_contrast_has_more_false_alarms_than_allowed() -> None:
+    rng = np.random.default_rng(0)
+    contrasts = ["t1", "t1c"] * 100
+    abnormal = np.arange(200) % 4 > 1
+    logits = rng.normal(size=200) + 3 * abnormal + np.array([0.0, 2.0] * 100)
+    for kinds in ([], contrasts):
+        fitted = making.with_presence(Thresholds(), logits, abnormal, kinds)
+        called = np.array([calibrated(z, fitted) for z in logits]) > fitted.presence_high
+        shares = [called[~abnormal & (np.array(contrasts) == kind)].mean() for kind in ("t1", "t1c")]
+        assert bool(max(shares) <= making.FALSE_ALARMS) == bool(kinds)
 
 
 def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

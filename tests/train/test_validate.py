@@ -141,6 +141,14 @@ def test_what_came_apart_has_a_loss_and_no_other_figure() -> None:
     assert math.isnan(tally.metrics()["loss"])
 
 
+def test_brightness_must_gain_over_the_best_level_of_evidence_alone() -> None:
+    tally = Tally(TASK)
+    tally.overlaps = {0.0: [[0.6, 0.5, 0.5, 0.5, 0.5, 0.5]], 4.0: [[0.6001, 0.5, 0.5, 0.5, 0.5, 0.5]]}
+    assert tally.mask_rule() == (0.0, 0.2)
+    tally.overlaps[4.0] = [[0.5, 0.5, 0.5, 0.62, 0.5, 0.5]]
+    assert tally.mask_rule() == (4.0, 0.5)
+
+
 @pytest.mark.parametrize("masks", [False, True])
 def test_ways_of_making_masks_are_tried_where_asked(masks: bool) -> None:
     network = build(NetworkSpec("segresnet", 2, 1, 2, width=8))

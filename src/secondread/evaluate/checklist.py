@@ -137,10 +137,10 @@ def _model(result: Evaluation) -> list[Item]:
 
 def _chosen(result: Evaluation) -> str:
     if result.epoch_chosen:
-        return "By the validation split, epoch by epoch; thresholds of decision and mask were fitted there, too."
+        return "By the validation split, epoch by epoch; so were the thresholds of decision and how masks are made."
     return (
         "The last epoch was kept, and masks begin at a probability of a half, for validation has too few patients to "
-        "choose either; thresholds of decision were fitted there."
+        "choose either; thresholds of decision were fitted there, as far as there were studies enough."
     )
 
 

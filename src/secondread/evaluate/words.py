@@ -93,8 +93,6 @@ def main_caveat(
         return audit.sentences[0]
     if counts.absent:
         return f"No {counts.absent} study was judged: whether the model tells abnormal from normal cannot be said."
-    if verdict is not None and verdict.kind == "overfit" and not epoch_chosen:
-        return "The training overfit, and its last epoch was kept, since validation has too few patients to choose one."
     if counts.groups < FEW_GROUPS:
         return (
             f"With {counts.groups} group{'s' if counts.groups != 1 else ''} the intervals themselves are rough: judge "
@@ -102,6 +100,11 @@ def main_caveat(
         )
     if headline is not None and headline.beats_baseline is False:
         return "A model that does not beat what costs nothing has learned nothing that these studies can show."
+    if verdict is not None and verdict.kind == "overfit" and not epoch_chosen:
+        return (
+            "By its few validation patients the training overfits, and its last epoch was kept: they are too few to "
+            "choose one."
+        )
     if verdict is not None and verdict.kind not in ("fits", "overfit"):
         # An overfit run whose epoch was chosen keeps its best; these leave doubt about the very model judged.
         return f"The training leaves room: {verdict.kind}, says the verdict on its curves below."

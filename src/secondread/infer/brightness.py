@@ -5,8 +5,8 @@ itself knows more: how bright the lesion is, once most of it is found, and how b
 taken for a mixture of two classes, each with its own histogram of brightness and with the network's evidence for its
 prior; voxels and histograms are settled in turns, in the manner of expectation maximisation (Ashburner and Friston
 2005, "Unified segmentation", have tissue maps where evidence stands here). A lesion grows only from where it is found:
-what is as bright and lies elsewhere, a vessel or a scalp, gains nothing. And brightness only helps: it moves no logit
-by more than MOST, so that sure evidence stays.
+what is as bright and lies elsewhere, a vessel or a scalp, gains nothing. And no logit moves by more
+than MOST: what is surer than that is not overruled.
 
 Axes: K categories, C channels, S the prepared grid, n voxels of the head.
 """

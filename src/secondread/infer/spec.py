@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
@@ -20,6 +20,7 @@ from secondread.volume import Recipe
 DESCRIPTION, WEIGHTS, CARD, MANIFEST = "model.json", "weights.safetensors", "CARD.md", "manifest.json"
 
 
+FORMAT: Final = 3
 MOST_WIDTH, MOST_CHANNELS = 512, 64
 
 
@@ -79,7 +80,7 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1, 2, 3] = 3
+    format_version: Literal[1, 2, 3] = FORMAT
     name: str
     version: str
     task: Task
@@ -127,7 +128,7 @@ def save_described(folder: Path, specs: Mapping[str, ModelSpec], weights: Mappin
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         contents = {
-            **{name: (spec.model_dump_json(indent=2) + "\n").encode() for name, spec in specs.items()},
+            **{name: _description(spec) for name, spec in specs.items()},
             WEIGHTS: save({name: t.detach().cpu().contiguous() for name, t in weights.items()}),
             CARD: card.encode(),
         }
@@ -135,6 +136,12 @@ def save_described(folder: Path, specs: Mapping[str, ModelSpec], weights: Mappin
             write_whole(folder / name, content)
         manifest = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _description(spec: ModelSpec) -> bytes:
+    """As of this release's format, whichever the model was read from."""
+    newest = spec.model_copy(update={"format_version": FORMAT})
+    return (newest.model_dump_json(indent=2) + "\n").encode()
 
 
 def open_model(folder: Path, description: str = DESCRIPTION) -> tuple[ModelSpec, SecondReader, str]:

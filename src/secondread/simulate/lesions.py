@@ -152,9 +152,9 @@ def _core(lesion: Lesion, ground: Ground, solid: Tensor) -> Tensor:
 
 
 def _oedema(lesion: Lesion, ground: Ground, solid: Tensor, least: float) -> Tensor:
-    """Spreads through white matter, more or less into grey matter, never into a ventricle, hardly over the midline.
+    """Spreads through white matter, more or less into grey matter, hardly over the midline.
 
-    As it swells it closes the sulci between gyri, which are narrower than ventricles.
+    As it swells it closes sulci, and whatever fluid is as narrow as they are: the rim of a wide ventricle, too.
     """
     if lesion.reach_mm <= 0:
         return torch.zeros_like(solid)
@@ -172,7 +172,7 @@ def _oedema(lesion: Lesion, ground: Ground, solid: Tensor, least: float) -> Tens
 
 
 def _around(values: Tensor, mm: float, voxel: float) -> Tensor:
-    """(*X): mean over a box of about ``mm``, and an odd number of voxels, about each voxel."""
+    """(*X): mean over a box of about ``mm``, as if voxels were cubes, and of an odd number of them."""
     reach = round(mm / voxel / 2)
     size = [2 * min(reach, (n - 1) // 2) + 1 for n in values.shape]  # a slice has one voxel across
     pads = [n // 2 for n in size]

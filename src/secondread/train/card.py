@@ -13,7 +13,7 @@ and must not decide about a patient.**
 - **Answers**: {answers}
 - **Reads**: {reads}
 - **Trained**: {trained}
-- **On the validation split** (which chose {chosen}, so it flatters): {validation}
+- **On the validation split**{implanted} (which chose {chosen}, so it flatters): {validation}
 - **Thresholds**: presence below {low:.3f} is *normal*, from {high:.3f} *abnormal*, between *unsure*; a voxel belongs to
   the mask from {mask:.2f}{brightness}.
 - **Unsure**: {promise}
@@ -41,6 +41,7 @@ def card(spec: ModelSpec) -> str:
         trained=f"{facts['steps']} steps of {facts['optimizer']} on {facts['loss']} in {facts['precision']}, "
         f"{facts['epochs']} epochs, of which epoch {facts['best_epoch']} was kept",
         chosen="the epoch and the thresholds" if facts["epoch_chosen"] else "the thresholds, though not the epoch",
+        implanted=", its lesions implanted into normal scans" if facts.get("implanted") else "",
         validation=", ".join(f"{name} {value:.3f}" for name, value in facts["validation"].items()),
         low=spec.thresholds.presence_low,
         high=spec.thresholds.presence_high,

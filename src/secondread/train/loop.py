@@ -136,14 +136,19 @@ def too_few(held: Sequence[Case]) -> bool:
     return 0 < len({case.group for case in held}) < FEWEST_GROUPS
 
 
+def painted(plan: Plan, held: Sequence[Case]) -> bool:
+    """Whether the only lesions of validation are implanted ones."""
+    return plan.implant > 0 and not any(case.normal is False or case.facts.mask_voxels for case in held)
+
+
 def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
     """The validation cases one by one, the same in each epoch.
 
-    Where the plan implants lesions and none of the cases has one of its own, each comes as it is and once more with a
-    lesion: few heads then still say what is normal. Thresholds that real lesions can give are not for implanted ones.
+    Where none of them has a lesion and the plan implants them, each comes as it is and once more with a lesion: few
+    heads then still say what is normal. Thresholds that real lesions can give are not for implanted ones to give.
     """
     yield from feed.whole(held)
-    if plan.implant and not any(case.normal is False or case.facts.mask_voxels for case in held):
+    if painted(plan, held):
         every = replace(plan, implant=1.0)
         yield from implanted(feed.whole(held), every, partial(seed_of, plan.seed, IMPLANTS), device)
 

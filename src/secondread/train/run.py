@@ -15,13 +15,13 @@ from secondread import __version__
 from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
 from secondread.index import Index
-from secondread.infer import ModelSpec, save_model
+from secondread.infer import ClassPromise, ModelSpec, save_model
 from secondread.models import build, in_words, loss_for, precision_of
 from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_memory
 from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
 from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
-from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, too_few, trained_in
+from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan, teaching
 from secondread.train.validate import validate
@@ -198,12 +198,16 @@ def finish(
 ) -> Path:
     """Fit the kept epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
-    few = too_few(held)
+    few, implants = too_few(held), painted(plan, held)
     network, groups = state.averaged, {case.study: case.group for case in held}
     batches = held_batches(feed, held, plan, device)
     loss = loss_for(plan.loss)
-    tally = validate(network, batches, loss, plan.task, plan.patch, device, mirror=True, masks=not few, groups=groups)
+    # How bright implanted lesions are is our own doing, and says nothing of how to outline real ones.
+    masks = not (few or implants)
+    tally = validate(network, batches, loss, plan.task, plan.patch, device, mirror=True, masks=masks, groups=groups)
     thresholds, promise = tally.calibration(plan.error_rate, few_patients=few)
+    if implants and promise is not None:
+        promise = promise.model_copy(update={"abnormal": ClassPromise(groups=0, made=False)})
     learned = [case for members in feed.sampler.classes.values() for case in members]
     seen, judged = (feed.whole(spread(cases, MOST_STUDIES[plan.recipe.dimensions])) for cases in (learned, held))
     familiarity = fit_familiarity(network, seen, judged, plan.patch, device, plan.seed)
@@ -212,6 +216,7 @@ def finish(
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "epoch_chosen": not few,
+        "implanted": implants,
         "steps": progress.step,
         "seconds": round(progress.seconds),
         "validation": tally.metrics() | tally.dice_of(thresholds),

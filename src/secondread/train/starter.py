@@ -31,8 +31,9 @@ from secondread.train.validate import Tally, validate, with_sigmoid
 from secondread.volume import Recipe, Study, prepare, prepare_mask
 
 FALSE_ALARMS = 0.05
-"""Share of simulated normal scans, of volumes in each contrast, above the upper threshold of presence: half of what is
-promised for real ones, which differ from simulated ones in ways that nobody can calibrate without looking at them."""
+"""Most of the simulated normal scans, of volumes in any contrast, above the upper threshold of presence: half of what
+is promised for real ones, which differ from simulated ones in ways that nobody can calibrate without looking at them.
+"""
 
 MISSES = 0.1
 """Share of simulated abnormal scans below the lower one."""
@@ -119,7 +120,7 @@ def with_presence(
 ) -> Thresholds:
     """``thresholds`` with presence as a probability, *abnormal* for FALSE_ALARMS of the normal, *normal* for MISSES of
     the abnormal; where the two cross, there is no *unsure*. With ``contrasts``, one for each study, no contrast has
-    more false alarms than that: 5 % on average were 15 % of one of them."""
+    more false alarms than that; 5 % on average had been 15 % of one of them."""
     fitted, present = with_sigmoid(thresholds, logits, abnormal)
     kinds = np.array(contrasts) if contrasts else np.zeros(len(present))
     ones = [present[~abnormal & (kinds == kind)] for kind in np.unique(kinds)]
@@ -189,10 +190,10 @@ where no model is named, and trainings on grey pictures begin with its weights.
 - **On simulated scans** that it had not seen, small and faint lesions among them:
   - pictures: {judged}
   - whole heads: {heads}
-- **Operating point**, chosen on simulated scans: *abnormal* is said of {alarms} of the normal ones and *normal* of
-  {misses} of the abnormal ones. A picture is *unsure* between {picture.presence_low:.3f} and
-  {picture.presence_high:.3f}, a volume between {volume.presence_low:.3f} and {volume.presence_high:.3f}. Real scans are
-  not simulated ones, and nothing is promised for them.
+- **Operating point**, chosen on simulated scans: *abnormal* is said of at most {alarms} of the normal ones (of volumes
+  in any contrast) and *normal* of {misses} of the abnormal ones. A picture is *unsure* between
+  {picture.presence_low:.3f} and {picture.presence_high:.3f}, a volume between {volume.presence_low:.3f} and
+  {volume.presence_high:.3f}. Real scans are not simulated ones, and nothing is promised for them.
 - **It is not** a judge of what it is given: it has no notion of scans that are no head MRI. It knows no stroke, no
   bleeding, no operation, no child, and no disease but lesions that look like those named above. Which kind a lesion is
   of, it guesses from simulation alone.

@@ -137,10 +137,15 @@ class Tally:
         return {"dice": found[rule]} if rule in found else {}
 
     def mask_rule(self) -> tuple[float, float]:
-        """Weight of brightness and level of the mask: the plain ones, unless others are clearly better."""
-        plain, found = PLAIN, self.dice_by_rule()
-        best = max(found, key=found.__getitem__, default=plain)
-        return best if found and found[best] > found[plain] + CLEARLY else plain
+        """Weight of brightness and level of the mask: the plain level unless another is clearly better, and no
+        brightness unless that is clearly better again."""
+        found, rule = self.dice_by_rule(), PLAIN
+        for weights in ((0.0,), WEIGHTS):
+            tried = {way: dice for way, dice in found.items() if way[0] in weights}
+            best = max(tried, key=tried.__getitem__, default=rule)
+            if tried and tried[best] > tried[rule] + CLEARLY:
+                rule = best
+        return rule
 
 
 def dice_by_level(p: Tensor, inside: Tensor) -> list[float]:
