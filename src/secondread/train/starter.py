@@ -124,7 +124,8 @@ def with_presence(
     fitted, present = with_sigmoid(thresholds, logits, abnormal)
     kinds = np.array(contrasts) if contrasts else np.zeros(len(present))
     ones = [present[~abnormal & (kinds == kind)] for kind in np.unique(kinds)]
-    high = max(float(np.quantile(one, 1 - FALSE_ALARMS)) for one in ones if len(one))
+    # Just above the highest that must not be called.
+    high = max(float(np.nextafter(np.sort(one)[-1 - int(FALSE_ALARMS * len(one))], 2)) for one in ones if len(one))
     low = min(high, float(np.quantile(present[abnormal], MISSES)))
     return fitted.model_copy(update={"presence_low": low, "presence_high": high})
 
