@@ -53,7 +53,7 @@ class Curriculum:
         seed: of everything drawn.
     """
 
-    epochs: int = 130
+    epochs: int = 145
     samples: int = 3200
     held: int = 320
     heads: int = 240
