@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from secondread.errors import UsageError
+from secondread.errors import DataError, UsageError
 from secondread.index import Index, build_index
 from secondread.infer import load_model
 from secondread.simulate import Settings, write_studies
@@ -28,6 +28,15 @@ from secondread.train.simulated import EASIEST
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Index:
     settings = Settings(spacing=6.0, contrasts=("t1",), normal=1.0)
     return build_index([write_studies(tmp_path_factory.mktemp("healthy") / "sim", 12, 5, settings)])
+
+
+def test_masks_that_mark_nothing_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(spacing=6.0, contrasts=("t1",), normal=1.0)
+    folder = write_studies(tmp_path / "scans", 12, 5, settings)
+    (folder if folder.is_dir() else folder.parent).joinpath("labels.csv").unlink()
+    index = build_index([tmp_path / "scans"])
+    with pytest.raises(DataError, match=r"marks anything.*--labels"):
+        train(index, tmp_path / "run", overrides={"epochs": 1, "samples": 2, "width": 8})
 
 
 def _batch(plan: Plan, n: int = 6) -> Batch:

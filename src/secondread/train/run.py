@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from secondread import __version__
+from secondread.discreet import printable
 from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
 from secondread.index import Index
@@ -67,6 +68,8 @@ def train(
     plan, index = read_begun(run) if resume else begin(data, run, overrides, device)
     if index.accepted_leak:
         say(str(index.accepted_leak))
+    for note in () if resume else index.notes:
+        say(printable(f"data: {note}"))
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if plan.start == "starter":
@@ -81,6 +84,7 @@ def train(
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
     require_classes(store, index)
+    require_lesions(store, plan)
     for study, reason in store.excluded:
         say(f"left out: {study}: {reason}")
     held = [case for case in store.cases if case.split == "validation"]
@@ -165,6 +169,16 @@ def require_classes(store: Store, index: Index) -> None:
         reasons = dict(store.excluded)
         why = next((reasons[row.study] for row in index.rows("train") if row.label == lost[0]), "nothing of it is left")
         raise DataError(f"no study of {', '.join(map(repr, lost))} could be packed to learn from; the first: {why}")
+
+
+def require_lesions(store: Store, plan: Plan) -> None:
+    """Raise DataError where masks alone are to teach and all of them are empty: then there is nothing to find."""
+    taught = [case for case in store.cases if case.split == "train"]
+    if plan.task.located and plan.task.normal is None and not any(case.facts.mask_voxels for case in taught):
+        raise DataError(
+            "no mask of the training split marks anything: there is nothing to learn. If these are healthy scans, say "
+            "so with --labels (study,label: all normal), and lesions are implanted into them"
+        )
 
 
 def _fingerprint(store: Place) -> str:
