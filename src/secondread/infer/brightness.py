@@ -5,8 +5,8 @@ itself knows more: how bright the lesion is, once most of it is found, and how b
 taken for a mixture of two classes, each with its own histogram of brightness and with the network's evidence for its
 prior; voxels and histograms are settled in turns, in the manner of expectation maximisation (Ashburner and Friston
 2005, "Unified segmentation", have tissue maps where evidence stands here). A lesion grows only from where it is found:
-what is as bright and lies elsewhere, a vessel or a scalp, gains nothing. And no logit moves by more
-than MOST: what is surer than that is not overruled.
+what is as bright and lies elsewhere, a vessel or a scalp, gains nothing. And no logit moves by more than MOST: what is
+surer than that is not overruled.
 
 Axes: K categories, C channels, S the prepared grid, n voxels of the head.
 """
@@ -44,6 +44,11 @@ _TINY = 1e-6
 _SUREST = 9.0
 
 Floats = NDArray[np.float32]
+
+
+def with_brightness(evidence: Tensor, images: Tensor, weight: float) -> Tensor:
+    """Evidence logits (K, *S) of one scan (C, *S) as its brightness has them; nothing is done for a weight of 0."""
+    return Brightness.of(images).agreed(evidence, weight) if weight else evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +110,8 @@ def _log_ratio(at: NDArray[np.uint8], inside: Floats) -> Floats:
     from scipy.ndimage import gaussian_filter1d
 
     within, without = (gaussian_filter1d(np.bincount(at, part, BINS), _BLUR_BINS) for part in (inside, 1 - inside))
-    usual = (within + without + _TINY) / (within + without + _TINY).sum()
+    usual = within + without + _TINY
+    usual /= usual.sum()
     shares = [(counts + _ASSUMED * usual) / (counts.sum() + _ASSUMED) for counts in (within, without)]
     ratio: Floats = np.log(shares[0] / shares[1]).astype(np.float32)[at]
     return ratio

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from secondread.errors import RefusedError, UsageError, writing
 from secondread.files import write_whole
-from secondread.infer.brightness import Brightness
+from secondread.infer.brightness import with_brightness
 from secondread.infer.reader import voxel_probability
 from secondread.infer.runtime import OUTPUTS, TOLERANCE, Exported, onnx_session
 from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model
@@ -170,5 +170,5 @@ def _to_size(array: NDArray[np.float32], patch: Sequence[int]) -> NDArray[np.flo
 
 def _mask(evidence: Tensor, image: Tensor, thresholds: Thresholds) -> Tensor:
     """Evidence logits (K, *S) of a scan (C, *S) to labels (*S): 0, or 1 + the likeliest category where something is."""
-    p = voxel_probability(Brightness.of(image).agreed(evidence, thresholds.brightness))
+    p = voxel_probability(with_brightness(evidence, image, thresholds.brightness))
     return torch.where(p.sum(0) >= thresholds.mask, 1 + p.argmax(0), 0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.errors import TooLarge, is_out_of_memory, locating
-from secondread.infer.brightness import Brightness
+from secondread.infer.brightness import with_brightness
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
@@ -90,9 +90,8 @@ class Reader:
             images = torch.from_numpy(prepared.array)[None].to(self.device)
             output = self.look(images)
             strange = self._strangeness(prepared, output)
-            if weight := self.spec.thresholds.brightness:
-                agreed = Brightness.of(images[0]).agreed(output.evidence[0], weight)
-                output = replace(output, evidence=agreed[None])
+            agreed = with_brightness(output.evidence[0], images[0], self.spec.thresholds.brightness)
+            output = replace(output, evidence=agreed[None])
             return self._reading(study, prepared, probabilities(output, self.spec), warnings, strange)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):

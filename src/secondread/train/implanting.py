@@ -13,10 +13,10 @@ from secondread.simulate import ImplantSettings, draw_implants, implant
 from secondread.simulate.implant import KINDS
 from secondread.store import Batch
 from secondread.train.plan import Plan
+from secondread.train.simulated import difficulties
 
-
-def _all(_: int) -> tuple[float, float]:
-    return 1.0, 1.0
+ALL = (1.0, 1.0)
+"""Least and most difficulty of lesions drawn as they come."""
 
 
 def implanted(
@@ -24,21 +24,23 @@ def implanted(
     plan: Plan,
     seed: Callable[[int], int],
     device: str = "cpu",
-    difficulty: Callable[[int], tuple[float, float]] = _all,
+    done: Callable[[int], float] | None = None,
 ) -> Iterator[Batch]:
     """The batches, with lesions in ``plan.implant`` of their normal scans; untouched where that is 0.
 
     Args:
         seed: from a batch's position to the seed of its lesions.
         device: where lesions are painted; images and masks of the batches come out there.
-        difficulty: from a batch's position to least and most: large, plain lesions at 0, all that there are at 1.
+        done: from a batch's position to the share of the training that is over, with which lesions get harder; None
+            for all that there are.
     """
     for position, batch in enumerate(batches):
-        yield with_lesions(batch, plan, seed(position), device, difficulty(position)) if plan.implant else batch
+        difficulty = difficulties(done(position)) if done else ALL
+        yield with_lesions(batch, plan, seed(position), device, difficulty) if plan.implant else batch
 
 
 def with_lesions(
-    batch: Batch, plan: Plan, seed: int, device: str = "cpu", difficulty: tuple[float, float] = (1.0, 1.0)
+    batch: Batch, plan: Plan, seed: int, device: str = "cpu", difficulty: tuple[float, float] = ALL
 ) -> Batch:
     """A batch in which some of the scans known to be normal are so no more; images, masks and truth agree."""
     hard = float(np.random.default_rng([seed, 1]).uniform(*difficulty))

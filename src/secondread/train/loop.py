@@ -24,7 +24,6 @@ from secondread.train.checkpoint import Progress, State, load_checkpoint, save_c
 from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
-from secondread.train.simulated import difficulties
 from secondread.train.validate import Tally, score, target_of, validate
 
 WARM_UP = 0.03
@@ -90,16 +89,13 @@ def fit(
     def over(epoch: int, step: int = 0) -> float:
         return spent(plan, epoch + step / plan.steps, time.monotonic() - started)
 
-    def difficulty(epoch: int, step: int) -> tuple[float, float]:
-        return difficulties(over(epoch, step))
-
     while over(progress.epoch) < 1:
         state.network.train()
         tally = Tally(plan.task)
         epoch = progress.epoch
-        seeds, hard = partial(seed_of, plan.seed, epoch, IMPLANTS), partial(difficulty, epoch)
-        for step, batch in enumerate(implanted(feed.epoch(epoch, plan.steps), plan, seeds, device, hard)):
-            done = over(epoch, step)
+        seeds, done_at = partial(seed_of, plan.seed, epoch, IMPLANTS), partial(over, epoch)
+        for step, batch in enumerate(implanted(feed.epoch(epoch, plan.steps), plan, seeds, device, done_at)):
+            done = done_at(step)
             if done >= 1:
                 break
             seed = seed_of(plan.seed, progress.epoch, step)

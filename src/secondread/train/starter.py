@@ -157,7 +157,7 @@ def describe_volumes(
     facts = {
         "heads": curriculum.heads,
         "presence_auc": tally.metrics()["presence_auc"],
-        "dice": tally.dice_by_rule()[brightness, mask],
+        **tally.dice_of(thresholds),
     }
     return neutral.model_copy(update={"thresholds": thresholds}), facts
 
