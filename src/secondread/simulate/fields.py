@@ -97,3 +97,9 @@ def upsample(coarse: Tensor, shape: tuple[int, ...]) -> Tensor:
         flat = functional.interpolate(coarse[..., 0], shape[:2], mode="bilinear", align_corners=True)
         return flat[..., None]
     return functional.interpolate(coarse, shape, mode="trilinear", align_corners=True)
+
+
+def box_mean(values: Tensor, size: list[int]) -> Tensor:
+    """(C, i, j, k) averaged over a box of ``size`` voxels (odd) about each, as far as the grid goes."""
+    pads = [n // 2 for n in size]
+    return functional.avg_pool3d(values[None], size, 1, pads, count_include_pad=False)[0]

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from secondread.errors import UsageError
 from secondread.simulate.disease import draw_lesions
+from secondread.simulate.fields import box_mean
 from secondread.simulate.lesions import Box, ground_of, grow, layers, write_labels
 from secondread.simulate.looks import INDEX, KNOWN, looks_of, strange_looks
 from secondread.simulate.scene import Lesion
@@ -216,8 +217,7 @@ def _smooth(values: Tensor, mm: float, spacing: tuple[float, ...]) -> Tensor:
 def _residual(image: Tensor) -> Tensor:
     """(C, *N): the noise of a scan, without its anatomy: what a small blur removes, edges cut off."""
     size = [3 if n > 1 else 1 for n in image.shape[1:]]
-    blurred = functional.avg_pool3d(image[None], size, 1, [n // 2 for n in size], count_include_pad=False)[0]
-    rest = image - blurred
+    rest = image - box_mean(image, size)
     some = rest.flatten(1)[:, :: max(1, rest[0].numel() // 20_000)]
     # 1.48 median deviations are a standard deviation, if it is noise.
     limit = (2 * 1.48 * some.abs().median(dim=1).values).reshape(-1, 1, 1, 1)
@@ -250,7 +250,4 @@ def _fields(
 def _softened(share: Tensor) -> Tensor:
     """(*X): no border is sharper than a scanner draws it."""
     size = [3 if n > 1 else 1 for n in share.shape]
-    return (
-        0.5 * share
-        + 0.5 * functional.avg_pool3d(share[None, None], size, 1, [n // 2 for n in size], count_include_pad=False)[0, 0]
-    )
+    return 0.5 * share + 0.5 * box_mean(share[None], size)[0]

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from secondread.simulate.fields import SIDE, noise_at
+from secondread.simulate.fields import SIDE, box_mean, noise_at
 from secondread.simulate.scene import Lesion, Scene, rotation
 from secondread.simulate.tissues import Body, Canvas, ramp
 
@@ -175,8 +174,7 @@ def _around(values: Tensor, mm: float, voxel: float) -> Tensor:
     """(*X): mean over a box of about ``mm``, as if voxels were cubes, and of an odd number of them."""
     reach = round(mm / voxel / 2)
     size = [2 * min(reach, (n - 1) // 2) + 1 for n in values.shape]  # a slice has one voxel across
-    pads = [n // 2 for n in size]
-    return functional.avg_pool3d(values[None, None], size, 1, pads, count_include_pad=False)[0, 0]
+    return box_mean(values[None], size)[0]
 
 
 def _meningioma(lesion: Lesion, ground: Ground) -> Parts:
