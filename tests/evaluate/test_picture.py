@@ -77,3 +77,24 @@ def test_blank_and_16_bit_scans_are_drawn() -> None:
         reading_picture(Study("s", picture=Picture(pixels)), reading((9, 9)), panel=50)
     flat = Volume(Geometry((5, 5, 5), np.eye(4)), np.zeros((5, 5, 5), np.int16))
     reading_picture(Study("s", {"t1": flat}), reading((5, 5, 5)), panel=50)
+
+
+def test_a_volume_says_which_side_is_which_and_how_long_20_mm_are() -> None:
+    shape, mm = (60, 70, 80), 1.5
+    geometry = Geometry(shape, np.diag([mm, mm, mm, 1.0]))
+    still = np.zeros(shape, np.float32)
+    study = Study("s", {"t1": Volume(geometry, still)})
+    said = Findings("s", ModelId("m", "1", "0"), Presence(0.1, "normal"))
+    image = reading_picture(study, Reading(said, still[None], still.astype(np.uint8), 0.1, {"lesion": 1.0}), panel=240)
+    pixels = np.asarray(image).astype(int).sum(axis=2)
+    # All of the scan is black: what is bright in the upper row of panels are letters, at half their height.
+    axial = pixels[48 : 48 + 240, 14 : 14 + 180]
+    for side in (axial[:, :30], axial[:, -30:]):
+        rows = np.flatnonzero((side > 300).any(axis=1))
+        assert abs(rows.mean() - 120) < 5
+    assert not (axial[:, 30:-30] > 300).any()
+    # 240 pixels are 120 mm, so that 20 mm are 40: between two ticks of the legend.
+    legend = pixels[-20, :] > 300
+    starts_and_ends = np.flatnonzero(np.diff(np.concatenate([[0], legend, [0]])))
+    runs = np.diff(starts_and_ends)[::2]
+    assert 41 in runs

@@ -42,17 +42,22 @@ LEAST_SHOWN = 0.1
 
 MARGIN, GAP = 14, 8
 
+SCALE_MM = 20
+"""Length of the scale bar below a volume."""
+
 
 @dataclass(frozen=True, eq=False)
 class Plane:
     """One plane to draw: ``grey`` (row, column, 3) uint8, ``evidence`` (row, column) 0..1, masks (row, column) bool or
-    None; ``pixel``: height and width of a pixel, in mm for a volume."""
+    None; ``pixel``: height and width of a pixel, in mm for a volume; ``sides``: of the patient, left and right on the
+    wall, where they are known."""
 
     grey: NDArray[np.uint8]
     evidence: NDArray[np.float32]
     marked: NDArray[np.bool_]
     truth: NDArray[np.bool_] | None
     pixel: tuple[float, float]
+    sides: tuple[str, str] | None = None
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -101,7 +106,7 @@ def reading_picture(
             x += cell + GAP
         y += height + GAP
     if caption:
-        _caption(canvas, study, reading, truth is not None)
+        _caption(canvas, study, reading, truth is not None, zoom)
     return canvas
 
 
@@ -162,12 +167,12 @@ def _planes(study: Study, reading: Reading, truth: NDArray[np.uint8] | None) -> 
     at = np.unravel_index(int(evidence.argmax()), evidence.shape) if seen else [n // 2 for n in scan.shape]
     mm = [geometry.spacing[o] for o in order]
     planes = []
-    for fixed, down, across in ((2, 1, 0), (1, 2, 0), (0, 2, 1)):
+    for fixed, down, across, sides in ((2, 1, 0, "RL"), (1, 2, 0, "RL"), (0, 2, 1, "AP")):
         cut = partial(_cut, fixed=fixed, at=int(at[fixed]))
         grey = np.repeat(_window(cut(scan)[..., None], low, high), 3, axis=2)
-        planes.append(
-            Plane(grey, cut(evidence), cut(marked), None if true is None else cut(true), (mm[down], mm[across]))
-        )
+        outline = None if true is None else cut(true)
+        pixel = mm[down], mm[across]
+        planes.append(Plane(grey, cut(evidence), cut(marked), outline, pixel, (sides[0], sides[1])))
     return planes
 
 
@@ -221,6 +226,7 @@ def _draw(plane: Plane, zoom: float, *, evidence: bool) -> Image:
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     image = Image.fromarray(np.ascontiguousarray(plane.grey)).resize(size, Image.Resampling.BICUBIC)
     if not evidence:
+        _sides(image, plane)
         return image
     canvas = np.asarray(image, np.float32)
     heat = _resized(plane.evidence, size).clip(0, 1)
@@ -236,6 +242,19 @@ def _draw(plane: Plane, zoom: float, *, evidence: bool) -> Image:
             canvas[_thick(line)] *= 0.35
             canvas[line] = colour
     return Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
+
+
+def _sides(image: Image, plane: Plane) -> None:
+    """Write at its borders which side of the patient is which."""
+    from PIL import ImageDraw
+
+    if plane.sides is None:
+        return
+    draw = ImageDraw.Draw(image)
+    for side, x, anchor in ((plane.sides[0], 4, "lm"), (plane.sides[1], image.width - 4, "rm")):
+        # A black rim keeps the letter legible where the head reaches the border.
+        at = x, image.height // 2
+        draw.text(at, side, fill=INK, font=_font(13, bold=True), anchor=anchor, stroke_width=2, stroke_fill=GROUND)
 
 
 def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -264,7 +283,7 @@ def _thick(line: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(binary_dilation(line))
 
 
-def _caption(canvas: Image, study: Study, reading: Reading, with_truth: bool) -> None:
+def _caption(canvas: Image, study: Study, reading: Reading, with_truth: bool, zoom: float) -> None:
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(canvas)
@@ -284,6 +303,17 @@ def _caption(canvas: Image, study: Study, reading: Reading, with_truth: bool) ->
         draw.line((x, y + 8, x + 20, y + 8), fill=ink, width=2)
         draw.text((x + 26, y), text, fill=FAINT, font=_font(12))
         x += 26 + int(draw.textlength(text, font=_font(12))) + 18
+    if study.picture is None:
+        _legend_scale(draw, x, y, zoom)
+
+
+def _legend_scale(draw: ImageDraw, x: int, y: int, zoom: float) -> None:
+    """A bar of SCALE_MM between two ticks, for panels at ``zoom`` pixels a mm."""
+    end = x + round(SCALE_MM * zoom)
+    draw.line((x, y + 8, end, y + 8), fill=FAINT, width=1)
+    for tick in (x, end):
+        draw.line((tick, y + 4, tick, y + 12), fill=FAINT, width=1)
+    draw.text((end + 8, y), f"{SCALE_MM} mm", fill=FAINT, font=_font(12))
 
 
 def _legend_ramp(draw: ImageDraw, x: int, y: int) -> int:
