@@ -16,6 +16,7 @@ from secondread.options import (
     Cold,
     Data,
     Device,
+    Dimensions,
     Epochs,
     ErrorRate,
     Implant,
@@ -133,6 +134,7 @@ def pack(
     plan: PlanFile = None,
     size: Size = None,
     spacing: Spacing = None,
+    dimensions: Dimensions = None,
     seed: Seed = None,
     labels: Labels = None,
     normal: Normal = None,
@@ -150,7 +152,7 @@ def pack(
             return
         if not data:
             raise UsageError("name the data to pack and then the folder of the store: secondread pack DATA STORE")
-        grid = settings({"size": size, "spacing": spacing, "seed": seed}, plan)
+        grid = settings({"size": size, "spacing": spacing, "dimensions": dimensions, "seed": seed}, plan)
         check_overrides(grid)
         with Progress() as progress:
             table = index_of(data, labels, normal, grid.get("seed"), progress)
@@ -178,6 +180,7 @@ def train(
     network: Network = None,
     size: Size = None,
     spacing: Spacing = None,
+    dimensions: Dimensions = None,
     precision: Precision = None,
     memory_mib: Memory = None,
     error_rate: ErrorRate = None,
@@ -193,8 +196,9 @@ def train(
     """Train a model on DATA: index, plan, pack, fit, write RUN/model."""
     flags = {
         "optimizer": optimizer, "loss": loss, "minutes": minutes, "epochs": epochs, "batch": batch, "seed": seed,
-        "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "precision": precision,
-        "memory_mib": memory_mib, "error_rate": error_rate, "implant": implant, "start": "cold" if cold else None,
+        "learning_rate": learning_rate, "network": network, "size": size, "spacing": spacing, "dimensions": dimensions,
+        "precision": precision, "memory_mib": memory_mib, "error_rate": error_rate, "implant": implant,
+        "start": "cold" if cold else None,
     }  # fmt: skip
     with ending("train", lambda: _how_to_go_on(out)), Progress() as progress:
         from secondread.config import settings
@@ -290,6 +294,7 @@ def compare(
     batch: Batch = None,
     size: Size = None,
     spacing: Spacing = None,
+    dimensions: Dimensions = None,
     seed: Seed = None,
     labels: Labels = None,
     normal: Normal = None,
@@ -300,8 +305,8 @@ def compare(
     """Train every combination of lists with commas (or search them), and put the runs side by side, over seeds."""
     flags = {
         "optimizer": optimizer, "loss": loss, "network": network, "learning_rate": learning_rate, "minutes": minutes,
-        "epochs": epochs, "batch": batch, "size": size, "spacing": spacing, "seed": seed,
-        "start": "cold" if cold else None,
+        "epochs": epochs, "batch": batch, "size": size, "spacing": spacing, "dimensions": dimensions,
+        "seed": seed, "start": "cold" if cold else None,
     }  # fmt: skip
     with ending("compare", "Run it again to go on: finished runs are kept."):
         import json

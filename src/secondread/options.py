@@ -49,6 +49,13 @@ Rate = Annotated[
 ]
 Size = Annotated[int | None, typer.Option(help="Side of a prepared picture in pixels.")]
 Spacing = Annotated[float | None, typer.Option(help="Grid of a prepared volume in mm.")]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(
+        help="Of the network that reads volumes: 2 for slices in three planes, 3 for volumes.",
+        show_default="2 where every abnormal scan has a mask",
+    ),
+]
 Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]
 ErrorRate = Annotated[
     float | None,

@@ -198,7 +198,7 @@ def _require_possible(plan: Plan) -> None:
     import torch
 
     with torch.no_grad():
-        build(plan.network).train()(torch.zeros(2, len(plan.recipe.channels), *plan.patch))
+        build(plan.network).train()(torch.zeros(2, len(plan.recipe.channels), *plan.window))
 
 
 def _axes(plan: Plan) -> dict[str, str]:

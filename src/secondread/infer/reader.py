@@ -19,7 +19,7 @@ from secondread.infer.brightness import with_brightness
 from secondread.infer.familiarity import Acquaintance, Strangeness
 from secondread.infer.predict import Network, predict
 from secondread.infer.runtime import fastest
-from secondread.infer.slicewise import ANY, CRANIAL_MM, Slicewise, clearest
+from secondread.infer.slicewise import ANY, clearest, network_for
 from secondread.infer.spec import ModelSpec, Thresholds, open_model
 from secondread.models import Output, SecondReader
 from secondread.volume import Category, Decision, Findings, Location, ModelId, Prepared, Presence, Study, prepare
@@ -66,9 +66,7 @@ class Reader:
         # Channels last: the same numbers, a quarter to a third sooner on a CPU.
         layout = torch.channels_last if spec.network.dimensions == 2 else torch.channels_last_3d
         network = network.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-        self._network: Network = runtime or network
-        if spec.recipe.spacing is not None and spec.network.dimensions == 2:
-            self._network = Slicewise(network, round(CRANIAL_MM / spec.recipe.spacing[2]))
+        self._network: Network = runtime or network_for(network, spec.recipe, spec.patch)
         self._known = None if spec.familiarity is None else Acquaintance(spec.familiarity)
 
     @property

@@ -1,11 +1,12 @@
 """A network of pictures that reads volumes: slice by slice in three planes, the answers averaged.
 
-Axes: B batch, K categories, I J K' a prepared volume's (nearest to left, posterior, superior), cut to its foreground.
+Axes: B batch, C channels, K categories, I J K' a prepared volume's (nearest to left, posterior, superior), cut to its
+foreground.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from secondread.infer.predict import AIR_LOGIT
+from secondread.infer.predict import AIR_LOGIT, Network
 from secondread.models import NetworkSpec, Output, SecondReader
-from secondread.volume import Study
+from secondread.volume import Recipe, Study
 from secondread.volume.prepare import foreground, normalise
+
+SLICE_MM = 1.4
+"""Voxel of a volume that is read slice by slice: a head of 224 mm fits 160 of them."""
 
 EVERY = 2
 """Of neighbouring slices every second is read; evidence between two is their mean."""
@@ -28,7 +32,8 @@ LEAST_TISSUE = 0.04
 """A slice with less foreground than this share is air, or the last shaving of a scalp."""
 
 SIDE = 160
-"""Slices are given at least this many pixels a side: what training saw was never a crop of the head's own box."""
+"""Slices are given at least this many pixels a side, or as many as training gave them: what it saw was never a crop of
+the head's own box."""
 
 CRANIAL_MM = 150.0
 """What lies further below the top of a head is neck, and is not read: a brain with its skull and scalp is 130 to 145 mm
@@ -41,7 +46,7 @@ CLEAREST = ("flair", "t1c", "t1", "t2", "pd")
 """Contrasts in the order in which a model of ANY prefers them: where most lesions show best comes first, of those that
 the starter has learned from; then the others."""
 
-_PLANES = ((2, (1, 0)), (1, (2, 0)), (0, (2, 1)))
+PLANES = ((2, (1, 0)), (1, (2, 0)), (0, (2, 1)))
 """Axial, coronal and sagittal as they hang on the wall: the axis that slices are stacked along, then row and column."""
 
 
@@ -57,37 +62,38 @@ class Slicewise:
     """In the place of a network of volumes.
 
     Args:
-        height: voxels of CRANIAL_MM, along the axis nearest to superior.
+        patch: (I, J, K') that training gave to a head.
+        height: voxels of CRANIAL_MM along the axis nearest to superior; None to read all that there is.
 
-    ``__call__(images (1, 1, I, J, K')) -> Output`` with evidence on the whole grid. The presence logit is pooled from
+    ``__call__(images (1, C, I, J, K')) -> Output`` with evidence on the whole grid. The presence logit is pooled from
     the averaged evidence, as a network of volumes does; the category is the mean over slices, those that show most
     counting most; features are the mean over slices.
     """
 
-    def __init__(self, network: SecondReader, height: int) -> None:
-        self._network, self._height = network, height
+    def __init__(self, network: SecondReader, patch: Sequence[int], height: int | None = None) -> None:
+        self._network, self._patch, self._height = network, tuple(patch), height
         self.spec: NetworkSpec = replace(network.spec, dimensions=3)
 
     def __call__(self, images: Tensor, /) -> Output:
-        below = max(0, images.shape[4] - self._height)
+        below = max(0, images.shape[4] - self._height) if self._height else 0
         head = self._read(images[..., below:])
         evidence = functional.pad(head.evidence, (below, 0), value=AIR_LOGIT)
         return Output(evidence, head.presence, head.category, head.features)
 
     def _read(self, images: Tensor) -> Output:
-        tissue = torch.from_numpy(foreground(images[0, 0].numpy(force=True))).to(images.device)
+        tissue = tissue_of(images[0])
         shape = images.shape[2:]
         total = images.new_zeros(self.spec.categories, *shape)
         count = images.new_zeros(shape)
         read: list[Output] = []
-        for axis, (row, column) in _PLANES:
-            chosen = _with_tissue(tissue, axis)
+        for axis, (row, column) in PLANES:
+            chosen = with_tissue(tissue, axis, EVERY)
             if not chosen:
                 continue
             maps = []
-            for some in _batches(chosen):
-                out = self._network(_slices(images[0], axis, row, column, some))
-                maps.append(_back(out.evidence, [shape[row], shape[column]], row))
+            for some in batches_of(chosen):
+                out = self._network(slices_of(images[0], axis, some, self._patch))
+                maps.append(_back(out.evidence, shape, self._patch, row, column))
                 read.append(Output(out.evidence[:0], out.presence, out.category, out.features))
             _spread(total, count, torch.cat(maps), chosen, axis, row, column)
         evidence = torch.where(count > 0, total / count.clamp_min(1e-6), AIR_LOGIT)[None]
@@ -104,35 +110,71 @@ class Slicewise:
         return Output(evidence, presence, category, features)
 
 
-def _with_tissue(tissue: Tensor, axis: int) -> list[int]:
-    """Positions along ``axis``, every EVERY-th, of slices that are not air."""
+def network_for(network: SecondReader, recipe: Recipe, patch: Sequence[int]) -> Network:
+    """What reads a prepared study: ``network``, or where it is one of pictures and the study is a volume, its slices.
+    Below the brain nothing is read by a model of ANY contrast, which has learned from what a simulator makes of necks.
+    """
+    if recipe.spacing is None or network.spec.dimensions == 3:
+        return network
+    return Slicewise(network, patch, round(CRANIAL_MM / recipe.spacing[2]) if recipe.channels == (ANY,) else None)
+
+
+def tissue_of(volume: Tensor) -> Tensor:
+    """(I, J, K') bool: where any contrast of (C, I, J, K') shows more than air."""
+    tissue = torch.zeros(volume.shape[1:], dtype=torch.bool)
+    for channel in volume.numpy(force=True):
+        if channel.any():
+            tissue |= torch.from_numpy(foreground(channel))
+    return tissue.to(volume.device)
+
+
+def with_tissue(tissue: Tensor, axis: int, every: int) -> list[int]:
+    """Positions along ``axis``, so many apart, of slices that are not air."""
     share = tissue.float().mean([a for a in range(3) if a != axis])
-    return [n for n in range(EVERY // 2, len(share), EVERY) if float(share[n]) >= LEAST_TISSUE]
+    return [n for n in range(every // 2, len(share), every) if float(share[n]) >= LEAST_TISSUE]
 
 
-def _batches(chosen: list[int]) -> Iterator[list[int]]:
+def batches_of(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
+    """AT_ONCE at a time."""
     return (chosen[n : n + AT_ONCE] for n in range(0, len(chosen), AT_ONCE))
 
 
-def _slices(volume: Tensor, axis: int, row: int, column: int, at: list[int]) -> Tensor:
-    """(1, I, J, K') -> (B, 1, row, column), superior up, each slice normalised by itself, air all round."""
-    picked = volume.movedim((1 + axis, 1 + row, 1 + column), (0, 2, 3))[at]
+def slices_of(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
+    """Slices as a network of pictures takes them: (C, I, J, K') -> (B, C, row, column), superior up, air all round,
+    each normalised by itself. ``patch``: as :class:`Slicewise`."""
+    air = volume.flatten(1).amin(1)
+    # Padded as a difference from air, for a constant is all that padding can give.
+    return normalised(hung(volume - air[:, None, None, None], axis, at, patch) + air[:, None, None])
+
+
+def hung(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
+    """(C, I, J, K') -> (B, C, row, column), superior up, zeros all round."""
+    row, column = dict(PLANES)[axis]
+    picked = volume.movedim((1 + axis, 1 + row, 1 + column), (0, 2, 3))[list(at)]
     if row == 2:
         picked = picked.flip(2)
-    pads = [n for size in (picked.shape[3], picked.shape[2]) for n in _padding(size)]
-    padded = functional.pad(picked, pads, value=float(volume.min())).numpy(force=True)
-    return torch.from_numpy(np.stack([normalise(one, "slice") for one in padded])).to(volume.device)
+    return functional.pad(picked, [n for a in (column, row) for n in _padding(volume.shape[1 + a], patch[a])])
 
 
-def _padding(size: int) -> tuple[int, int]:
-    missing = max(0, SIDE - size)
+def normalised(slices: Tensor) -> Tensor:
+    """(B, C, row, column), each channel of each slice normalised by itself; one without contrast becomes 0."""
+    out = np.zeros(slices.shape, np.float32)
+    for b, one in enumerate(slices.numpy(force=True)):
+        for c, channel in enumerate(one):
+            if channel.min() < channel.max():
+                out[b, c] = normalise(channel, "slice")
+    return torch.from_numpy(out).to(slices.device)
+
+
+def _padding(size: int, patch: int) -> tuple[int, int]:
+    missing = max(0, min(SIDE, patch) - size)
     return missing // 2, missing - missing // 2
 
 
-def _back(evidence: Tensor, size: list[int], row: int) -> Tensor:
+def _back(evidence: Tensor, shape: Sequence[int], patch: Sequence[int], row: int, column: int) -> Tensor:
     """The middle of (B, K, row, column) that is no padding, the way up that the volume has."""
-    for axis, n in enumerate(size):
-        evidence = evidence.narrow(2 + axis, _padding(n)[0], n)
+    for picture_axis, axis in ((2, row), (3, column)):
+        evidence = evidence.narrow(picture_axis, _padding(shape[axis], patch[axis])[0], shape[axis])
     return evidence.flip(2) if row == 2 else evidence
 
 

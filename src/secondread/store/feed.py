@@ -66,10 +66,12 @@ class Batch:
 class _Cut:
     """What to read for one sample and where it goes: ``size`` voxels from ``start`` land at ``offset`` of the patch.
 
-    ``position`` is the sampler's; None for a case that is wanted whole and can be replaced by no other.
+    ``position`` is the sampler's; None for a case that is wanted whole and can be replaced by no other. ``patch`` is
+    that of its batch.
     """
 
     position: int | None
+    patch: tuple[int, ...]
     case: Case
     pattern: Pattern
     start: tuple[int, ...]
@@ -94,6 +96,8 @@ class Feed:
         memory: bytes that the feed may hold: the batch handed out, those being filled, and reads under way.
         foreground: share of patches centred near a voxel of the mask, where the case has one and exceeds the patch.
         drop: whether contrasts of volumes are dropped at random, where there are several.
+        slabs: of volumes: samples are so many voxels thick along Left in one batch, along Posterior in the next, along
+            Superior in the third, and so on; None for samples as thick as the patch.
         rank, world: which part of every step's samples is drawn here.
 
     Attributes:
@@ -117,6 +121,7 @@ class Feed:
         memory: int = 400 << 20,
         foreground: float = 0.5,
         drop: bool = True,
+        slabs: int | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -134,7 +139,9 @@ class Feed:
         self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=drop)
         self.broken: dict[str, str] = {}
         self._memory = memory
-        require_memory(store.recipe, self.patch, batch, memory)
+        self._patches = (self.patch,) if slabs is None else slabs_of(self.patch, slabs)
+        for one in self._patches:
+            require_memory(store.recipe, one, batch, memory)
 
     def epoch(self, n: int, steps: int, *, first: int = 0) -> Iterator[Batch]:
         """Batches ``first`` to ``steps - 1`` of epoch ``n``: random patches, balanced classes, contrasts dropped.
@@ -146,7 +153,7 @@ class Feed:
             ChecksumError: nothing else of a broken study's class can be read either.
             ResourceError: as :meth:`Store.read_into`.
         """
-        return self._stream((self._drawn(n, steps, step) for step in range(first, steps)), self.patch)
+        return self._stream(self._drawn(n, steps, step) for step in range(first, steps))
 
     def whole(self, cases: Iterable[Case]) -> Iterator[Batch]:
         """Each case once, in order, whole, with all its contrasts: pictures up to B at a time, volumes one at a time.
@@ -157,19 +164,20 @@ class Feed:
             ResourceError: as :meth:`Store.read_into`.
         """
         cuts = (
-            _Cut(None, case, case.present, (0,) * len(case.shape), case.shape, (0,) * len(case.shape)) for case in cases
+            _Cut(None, case.shape, case, case.present, (0,) * len(case.shape), case.shape, (0,) * len(case.shape))
+            for case in cases
         )
         together = self.batch if self.store.grouped else 1
-        return self._stream(iter(lambda: list(islice(cuts, together)), []), None)
+        return self._stream(iter(lambda: list(islice(cuts, together)), []))
 
     def _drawn(self, n: int, steps: int, step: int) -> list[_Cut]:
         where = positions(n, steps, step, batch=self.batch, rank=self.rank, world=self.world)
-        return [self._cut(position) for position in where]
+        return [self._cut(position, self._patches[step % len(self._patches)]) for position in where]
 
-    def _cut(self, position: int) -> _Cut:
+    def _cut(self, position: int, wanted: tuple[int, ...]) -> _Cut:
         draw = self.sampler.draw(position)
         shape = np.array(draw.case.shape)
-        patch = np.array(self.patch)
+        patch = np.array(wanted)
         size = np.minimum(shape, patch)
         room = shape - size
         start = draw.rng.integers(0, room + 1)
@@ -179,16 +187,16 @@ class Feed:
             # Not dead centre, or the network learns that lesions are where the patch is.
             shift = draw.rng.integers(-(size // 4), size // 4 + 1)
             start = np.clip(near - size // 2 + shift, 0, room)
-        return _Cut(position, draw.case, draw.pattern, _tuple(start), _tuple(size), _tuple((patch - size) // 2))
+        return _Cut(position, wanted, draw.case, draw.pattern, _tuple(start), _tuple(size), _tuple((patch - size) // 2))
 
-    def _stream(self, groups: Iterator[list[_Cut]], patch: tuple[int, ...] | None) -> Iterator[Batch]:
+    def _stream(self, groups: Iterator[list[_Cut]]) -> Iterator[Batch]:
         """A batch per group. Begun in order, as many at a time as the budget allows, and awaited in order."""
         rooms = Buffers()
         queue: deque[_Filling] = deque()
         following = next(groups, None)
         while queue or following is not None:
             while following is not None:
-                size = patch or following[0].size
+                size = following[0].patch
                 room = len(following) * _sample_bytes(self.store.recipe, size)
                 if queue and not self._can_hold(queue, room, len(following), size):
                     break
@@ -224,7 +232,7 @@ class Feed:
         wanted = class_of(cut.case, self.categories)
         # A draw so far off is of any class.
         for attempt in range(1, 1 + MOST_ATTEMPTS * len(self.sampler.classes)):
-            other = self._cut(position + attempt * len(self.sampler.classes) * FAR)
+            other = self._cut(position + attempt * len(self.sampler.classes) * FAR, cut.patch)
             if other.case.study in self.broken or class_of(other.case, self.categories) != wanted:
                 continue
             try:
@@ -301,6 +309,11 @@ class _Filling:
             torch.tensor([abnormal for abnormal, _ in taught], dtype=torch.int8),
             [cut.case.study for cut, _ in kept.values()],
         )
+
+
+def slabs_of(patch: Sequence[int], thick: int) -> tuple[tuple[int, ...], ...]:
+    """A patch of a volume made ``thick`` voxels thick along each axis in turn."""
+    return tuple(tuple(thick if axis == across else n for axis, n in enumerate(patch)) for across in range(len(patch)))
 
 
 def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from secondread.infer import Familiarity, Table, View, predict
 from secondread.infer.familiarity import VIEWS, Whitening, classifier_input, raw_scores, views_of
-from secondread.models import SecondReader
+from secondread.infer.predict import Network
 from secondread.store import Batch, Case
 
 RATE = 0.03
@@ -37,7 +37,7 @@ Rows = dict[str, Floats]
 
 
 def fit_familiarity(
-    network: SecondReader,
+    network: Network,
     training: Iterable[Batch],
     validation: Iterable[Batch],
     patch: Sequence[int],
@@ -159,7 +159,7 @@ SPOILERS: tuple[Callable[[Floats, np.random.Generator], Floats], ...] = (
 
 
 def _rows(
-    network: SecondReader,
+    network: Network,
     batches: Iterable[Batch],
     patch: Sequence[int],
     device: str,
@@ -193,9 +193,7 @@ def _fewer_channels(image: Floats, rng: np.random.Generator) -> Floats:
     return out
 
 
-def _look(
-    network: SecondReader, arrays: Sequence[Floats], patch: Sequence[int], device: str
-) -> list[dict[str, Floats]]:
+def _look(network: Network, arrays: Sequence[Floats], patch: Sequence[int], device: str) -> list[dict[str, Floats]]:
     """The views of scans (C, S), read together where they are of one size."""
     if len({array.shape for array in arrays}) > 1:
         return [look for array in arrays for look in _look(network, [array], patch, device)]

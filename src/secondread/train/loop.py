@@ -24,6 +24,7 @@ from secondread.train.checkpoint import Progress, State, load_checkpoint, save_c
 from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
+from secondread.train.slices import from_slabs, from_volumes
 from secondread.train.validate import Tally, score, target_of, validate
 
 WARM_UP = 0.03
@@ -94,7 +95,9 @@ def fit(
         tally = Tally(plan.task)
         epoch = progress.epoch
         seeds, done_at = partial(seed_of, plan.seed, epoch, IMPLANTS), partial(over, epoch)
-        for step, batch in enumerate(implanted(feed.epoch(epoch, plan.steps), plan, seeds, device, done_at)):
+        batches = feed.epoch(epoch, plan.steps)
+        samples = from_slabs(batches, plan.patch) if plan.sliced else batches
+        for step, batch in enumerate(implanted(samples, plan, seeds, device, done_at)):
             done = done_at(step)
             if done >= 1:
                 break
@@ -118,7 +121,7 @@ def fit(
                 report(f"epoch {progress.epoch + 1}, loss {value.item():.3f}", int(1000 * done), 1000)
         if not tally.losses:
             break  # the minutes were over before the first step
-        judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.patch, device)
+        judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.window, device)
         seconds = time.monotonic() - started
         close_epoch(state, tally.metrics(), judged.metrics(), seconds, precision, len(feed.broken), last=few)
         save_checkpoint(run / "checkpoints", state)
@@ -137,28 +140,36 @@ def painted(plan: Plan, held: Sequence[Case]) -> bool:
     return plan.implant > 0 and not any(case.normal is False or case.facts.mask_voxels for case in held)
 
 
-def held_batches(feed: Source, held: Sequence[Case], plan: Plan, device: str) -> Iterator[Batch]:
-    """The validation cases one by one, the same in each epoch.
+def held_batches(
+    feed: Source, held: Sequence[Case], plan: Plan, device: str, *, whole: bool = False
+) -> Iterator[Batch]:
+    """The validation cases one by one, the same in each epoch; slices of them, where the network learns from slices, so
+    that both curves are of the same thing, unless they are wanted ``whole``.
 
     Where none of them has a lesion and the plan implants them, each comes as it is and once more with a lesion: few
     heads then still say what is normal. Thresholds that real lesions can give are not for implanted ones to give.
     """
-    yield from feed.whole(held)
+
+    def batches() -> Iterator[Batch]:
+        volumes = feed.whole(held)
+        return from_volumes(volumes, plan.patch) if plan.sliced and not whole else volumes
+
+    yield from batches()
     if painted(plan, held):
         every = replace(plan, implant=1.0)
-        yield from implanted(feed.whole(held), every, partial(seed_of, plan.seed, IMPLANTS), device)
+        yield from implanted(batches(), every, partial(seed_of, plan.seed, IMPLANTS), device)
 
 
 def new_state(plan: Plan, device: str) -> State:
     """A state before its first step; its weights follow from the plan alone."""
     torch.manual_seed(plan.seed)
     # Channels last: the same network takes a third less time on a CPU.
-    layout = torch.channels_last if plan.recipe.dimensions == 2 else torch.channels_last_3d
+    layout = torch.channels_last if plan.network.dimensions == 2 else torch.channels_last_3d
     network = build(plan.network)
     if plan.start == "starter":
         begin_with_starter(network, plan.task.categories)
     network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
-    averaged = copy.deepcopy(network).requires_grad_(False)
+    averaged = copy.deepcopy(network).requires_grad_(False).eval()
     optimizer = optimizer_for(plan.optimizer, network.parameters(), plan.learning_rate)
     return State(network, averaged, optimizer, copy.deepcopy(averaged.state_dict()), Progress())
 

@@ -15,6 +15,7 @@ from secondread.errors import ConfoundedError, DataError, UsageError
 from secondread.files import write_whole
 from secondread.formats import read_volume
 from secondread.infer import fits
+from secondread.infer.slicewise import SLICE_MM
 from secondread.models import BACKBONES, LESION, NetworkSpec, Precision, Task, loss_for
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
@@ -43,6 +44,9 @@ Start = Literal["cold", "starter"]
 
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
+
+SLICES, FEWEST_SLICED = 64, 8
+"""Slices of each volume in an epoch, and of so many volumes, however few there are."""
 
 FINGERPRINT_STUDIES = 12
 """So many volumes are opened to learn how large a head is."""
@@ -98,6 +102,16 @@ class Plan:
         """Steps an epoch."""
         return max(1, math.ceil(self.samples / self.batch))
 
+    @property
+    def sliced(self) -> bool:
+        """Whether a network of pictures learns from the slices of volumes; then these are the samples."""
+        return self.network.dimensions < self.recipe.dimensions
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """What the network takes at once: the patch, or a square that any of its slices fits into."""
+        return (max(self.patch),) * 2 if self.sliced else self.patch
+
     def save(self, path: Path) -> None:
         """Write as JSON. Raises ResourceError."""
         from secondread.errors import writing
@@ -145,7 +159,7 @@ OVERRIDES = (
     "error_rate",
 )
 NETWORK_OVERRIDES = {"network": "name", "width": "width", "stem": "stem"}
-GRID_OVERRIDES = ("size", "spacing")
+GRID_OVERRIDES = ("size", "spacing", "dimensions")
 KNOWN_OVERRIDES = (*OVERRIDES, *NETWORK_OVERRIDES, *GRID_OVERRIDES)
 
 
@@ -154,8 +168,8 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
 
     Args:
         index: its included rows of the training split decide.
-        overrides: any of OVERRIDES, NETWORK_OVERRIDES and GRID_OVERRIDES: ``size`` (side of a picture) and ``spacing``
-            (mm); None values are left out.
+        overrides: any of OVERRIDES, NETWORK_OVERRIDES and GRID_OVERRIDES: ``size`` (side of a picture), ``spacing``
+            (mm) and ``dimensions`` (of the network that reads volumes: 2 for their slices); None values are left out.
         device: ``cpu`` plans for minutes, ``cuda`` for finer grids.
 
     Raises:
@@ -171,13 +185,16 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         raise DataError("pictures and volumes in one training set: train one model for each")
     reasons: list[str] = []
     flat = pictures.pop()
-    if (stray := "spacing" if flat else "size") in given:
-        raise UsageError(
-            f"{stray} is for {'volumes' if flat else 'pictures'}, and these are {'pictures' if flat else 'volumes'}: "
-            f"give {'size' if flat else 'spacing'}, or neither"
-        )
-    recipe, patch = _pictures(rows, given, reasons) if flat else _volumes(rows, given, device, reasons)
-    plan = on_grid(_task(rows), recipe, patch, len(rows) if flat else max(len(rows), FEWEST_VOLUMES))
+    _refuse_strays(given, flat)
+    task = _task(rows)
+    if flat:
+        recipe, patch = _pictures(rows, given, reasons)
+        plan = on_grid(task, recipe, patch, len(rows))
+    else:
+        sliced = _sliced(rows, task, given)
+        recipe, patch = _volumes(rows, given, device, reasons, sliced=sliced)
+        samples = SLICES * max(len(rows), FEWEST_SLICED) if sliced else max(len(rows), FEWEST_VOLUMES)
+        plan = on_grid(task, recipe, patch, samples, dimensions=2 if sliced else 3)
     if all(row.normal for row in rows):
         plan = replace(plan, implant=HALF)
         reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
@@ -189,12 +206,35 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
     return _settled(_override(replace(plan, reasons=tuple(reasons)), given), given)
 
 
-def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int) -> Plan:
-    """The network, the batch, the loss and the augmentation that suit a task on a grid; the rest as it comes."""
-    flat = recipe.dimensions == 2
+def _refuse_strays(given: Mapping[str, Any], flat: bool) -> None:
+    """Raise UsageError for what is for volumes and was given for pictures, and the reverse."""
+    for name in ("spacing", "dimensions") if flat else ("size",):
+        if name in given:
+            raise UsageError(
+                f"{name} is for {'volumes' if flat else 'pictures'}, and these are "
+                f"{'pictures' if flat else 'volumes'}: leave it out"
+            )
+
+
+def _sliced(rows: Sequence[Row], task: Task, given: dict[str, Any]) -> bool:
+    """Whether the slices of volumes are learned from, as whoever asks wants it, or where every slice can teach."""
+    told = task.located and all(row.normal or row.mask is not None for row in rows)
+    dimensions = int(_number("dimensions", given.pop("dimensions", 2 if told else 3)))
+    if dimensions == 2 and not told:
+        raise UsageError(
+            "slices are learned from where every abnormal scan has a mask, for a label does not say which slices "
+            "earned it: leave dimensions out"
+        )
+    return dimensions == 2
+
+
+def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int, *, dimensions: int | None = None) -> Plan:
+    """The network, the batch, the loss and the augmentation that suit a task on a grid; the rest as it comes.
+    ``dimensions``: of the network, where they are not the grid's."""
+    flat = (dimensions or recipe.dimensions) == 2
     network = NetworkSpec(
         name="segresnet",
-        dimensions=recipe.dimensions,
+        dimensions=dimensions or recipe.dimensions,
         channels=len(recipe.channels),
         categories=len(task.categories),
         # A large picture is shrunk early: at equal time, twice the features learn more than twice the pixels.
@@ -218,7 +258,7 @@ def _settled(plan: Plan, given: Mapping[str, Any]) -> Plan:
     """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not. And the rate
     that suits the start and the optimizer, where nobody chose."""
     _require_fit(plan, given)
-    if "start" not in given and plan.recipe.channels == GREY and fits(plan.network):
+    if "start" not in given and (plan.recipe.channels == GREY or plan.sliced) and fits(plan.network):
         plan = replace(plan, start="starter")
     return plan if "learning_rate" in given else replace(plan, learning_rate=_rate(plan))
 
@@ -242,7 +282,11 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     """
     given = {k: v for k, v in overrides.items() if v is not None}
     check_overrides(given)
-    packed = {"size": plan.recipe.size, "spacing": plan.recipe.spacing}
+    packed = {
+        "size": plan.recipe.size,
+        "spacing": plan.recipe.spacing,
+        "dimensions": None if plan.recipe.size else (plan.network.dimensions,),
+    }
     for name in GRID_OVERRIDES:
         if name in given and float(given.pop(name)) not in (packed[name] or ()):
             raise UsageError(f"{name} was settled when the store was packed: pack again for another, or leave it out")
@@ -269,6 +313,8 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name in ("batch", "samples", "epochs", "minutes", "learning_rate", "memory_mib"):
         if name in given and not 0 < _number(name, given[name]) < math.inf:
             raise UsageError(f"{name} must be above 0 and finite, got {given[name]}")
+    if "dimensions" in given and _number("dimensions", given["dimensions"]) not in (2, 3):
+        raise UsageError(f"dimensions are 2 (slices) or 3 (volumes), got {given['dimensions']}")
     for name in ("batch", "samples", "epochs", "memory_mib", "stem", "width", "seed"):
         if name in given and not _number(name, given[name]).is_integer():
             raise UsageError(f"{name} must be a whole number, got {given[name]}")
@@ -318,7 +364,7 @@ def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) ->
 
 
 def _volumes(
-    rows: Sequence[Row], given: dict[str, Any], device: str, reasons: list[str]
+    rows: Sequence[Row], given: dict[str, Any], device: str, reasons: list[str], *, sliced: bool
 ) -> tuple[Recipe, tuple[int, ...]]:
     channels = _common_contrasts(rows, reasons)
     extents, spacings = _fingerprint(rows)
@@ -326,16 +372,21 @@ def _volumes(
     extent_mm = [sorted(column)[int(0.9 * (len(column) - 1))] for column in zip(*extents, strict=True)]
     native = [sorted(column)[len(column) // 2] for column in zip(*spacings, strict=True)]
     budget = CPU_VOXELS if device == "cpu" else CUDA_VOXELS
-    step = max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
+    step = SLICE_MM if sliced else max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
     if "spacing" in given:
         step = _number("spacing", given.pop("spacing"))
+    if sliced:
+        native = [0.0] * 3  # slices are cut in all planes, so that their pixels must be square
     spacing = (max(step, native[0]), max(step, native[1]), max(step, native[2]))
     spacing = (round(spacing[0], 2), round(spacing[1], 2), round(spacing[2], 2))
     # To the nearest: rounding up would pad a head to half as much again, of air.
-    patch = tuple(16 * max(2, round(e / s / 16)) for e, s in zip(extent_mm, spacing, strict=True))
+    unit = 32 if sliced else 16
+    patch = tuple(unit * max(2, round(e / s / unit)) for e, s in zip(extent_mm, spacing, strict=True))
     reasons.append(
         f"volumes at {' x '.join(f'{s:g}' for s in spacing)} mm, a head in {' x '.join(map(str, patch))} voxels"
     )
+    if sliced:
+        reasons.append("every scan says which of its slices are abnormal: a network of slices in three planes learns")
     return Recipe(channels, spacing=spacing), patch
 
 

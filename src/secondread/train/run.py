@@ -17,14 +17,16 @@ from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
 from secondread.index import Index
 from secondread.infer import ClassPromise, ModelSpec, save_model
+from secondread.infer.slicewise import network_for
 from secondread.models import build, in_words, loss_for, precision_of
-from secondread.store import SPEC, Case, Feed, Folder, Place, Store, require_memory
+from secondread.store import SPEC, Case, Feed, Folder, Place, Store
 from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
 from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan, teaching
+from secondread.train.slices import feed_for, require_room
 from secondread.train.validate import validate
 
 STORE_NAME = "store"
@@ -90,15 +92,7 @@ def train(
     held = [case for case in store.cases if case.split == "validation"]
     if not held:
         raise DataError(NO_VALIDATION)
-    feed = Feed(
-        store,
-        [case for case in store.cases if case.split == "train"],
-        plan.task.categories,
-        patch=plan.patch,
-        batch=plan.batch,
-        seed=plan.seed,
-        memory=plan.memory_mib << 20,
-    )
+    feed = feed_for(store, [case for case in store.cases if case.split == "train"], plan)
     state = fit(plan, feed, held, run, device=device, spent_before=time.monotonic() - began, report=progress)
     for study, reason in feed.broken.items():
         say(f"went on without {study}: {reason}")
@@ -121,7 +115,7 @@ def begin(
     else:
         index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
     build(plan.network)  # refuses a network that cannot be before anything is written
-    require_memory(plan.recipe, plan.patch, plan.batch, plan.memory_mib << 20)
+    require_room(plan)
     with writing(run):
         run.mkdir(parents=True, exist_ok=True)
         for name in (STORE_ELSEWHERE, f"{STORE_NAME}/{SPEC}"):
@@ -213,8 +207,9 @@ def finish(
     """Fit the kept epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
     few, implants = too_few(held), painted(plan, held)
-    network, groups = state.averaged, {case.study: case.group for case in held}
-    batches = held_batches(feed, held, plan, device)
+    network = network_for(state.averaged, plan.recipe, plan.patch)
+    groups = {case.study: case.group for case in held}
+    batches = held_batches(feed, held, plan, device, whole=True)
     loss = loss_for(plan.loss)
     # How bright implanted lesions are is our own doing, and says nothing of how to outline real ones.
     masks = not (few or implants)

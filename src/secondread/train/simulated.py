@@ -17,12 +17,10 @@ import numpy as np
 import torch
 
 from secondread.errors import UsageError
+from secondread.infer.slicewise import SLICE_MM
 from secondread.models import Task
 from secondread.simulate import CATEGORIES, NORMAL, BatchSettings, draw_batch, render_batch
 from secondread.store import Batch, Case
-
-SLICE_MM = 1.4
-"""Pixel of the slices that stand for a volume's: a head of 224 mm fits 160 of them."""
 
 EASIEST = 0.15
 CLIMB = 0.6

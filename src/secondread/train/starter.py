@@ -18,7 +18,7 @@ from torch import Tensor
 
 from secondread import __version__
 from secondread.infer import ModelSpec, Reader, Thresholds
-from secondread.infer.slicewise import ANY
+from secondread.infer.slicewise import ANY, SLICE_MM
 from secondread.infer.spec import save_described
 from secondread.infer.starter import PICTURES, VOLUMES
 from secondread.models import Target, build, loss_for
@@ -26,7 +26,7 @@ from secondread.simulate import NORMAL, Settings, simulate_study
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit, trained_in
 from secondread.train.plan import GREY, PICTURE_SIDE, Plan, on_grid
-from secondread.train.simulated import CONTRASTS, SLICE_MM, TASK, Pictures, Simulated
+from secondread.train.simulated import CONTRASTS, TASK, Pictures, Simulated
 from secondread.train.validate import Tally, validate, with_sigmoid
 from secondread.volume import Recipe, Study, prepare, prepare_mask
 

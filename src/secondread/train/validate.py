@@ -12,7 +12,8 @@ from torch import Tensor
 
 from secondread.infer import Promise, Thresholds, calibrated, predict
 from secondread.infer.brightness import WEIGHTS, Brightness
-from secondread.models import Loss, Output, SecondReader, Target, Task, total
+from secondread.infer.predict import Network
+from secondread.models import Loss, Output, Target, Task, total
 from secondread.store import Batch
 from secondread.train.calibrate import fit_sigmoid, fit_temperature, presence_band
 
@@ -165,7 +166,7 @@ def with_sigmoid(
 
 @torch.inference_mode()
 def validate(
-    network: SecondReader,
+    network: Network,
     batches: Iterable[Batch],
     loss: Loss,
     task: Task,
@@ -179,11 +180,11 @@ def validate(
     """Predict each validation study and gather what came of it.
 
     Args:
+        network: in evaluation mode.
         mirror: ask the network as ``read`` does.
         masks: try every way of making masks, which takes about as long as the network.
         groups: the patient of each study.
     """
-    network.eval()
     tally = Tally(task)
     for batch in batches:
         target = target_of(batch, device)
