@@ -239,7 +239,7 @@ def on_grid(task: Task, recipe: Recipe, patch: tuple[int, ...], samples: int, *,
         categories=len(task.categories),
         # A large picture is shrunk early: at equal time, twice the features learn more than twice the pixels.
         width=32 if flat else 16,
-        stem=4 if flat and min(patch) >= LARGE_PICTURE else 2,
+        stem=4 if flat and max(patch) >= LARGE_PICTURE else 2,
         decoder=task.located,
     )
     return Plan(
