@@ -18,6 +18,7 @@ from secondread.files import write_whole
 from secondread.infer.brightness import with_brightness
 from secondread.infer.reader import voxel_probability
 from secondread.infer.runtime import OUTPUTS, TOLERANCE, Exported, onnx_session
+from secondread.infer.slicewise import slices_of
 from secondread.infer.spec import ModelSpec, Thresholds, open_model, save_model
 from secondread.models import Output, SecondReader
 from secondread.volume import Study, prepare
@@ -43,10 +44,11 @@ class _Plain(nn.Module):
 def export_bundle(model: Path, out: Path, studies: Sequence[Study] = ()) -> Path:
     """Write ``model.json``, ``weights.safetensors``, ``CARD.md``, ``model.onnx`` and ``manifest.json`` into ``out``.
 
-    ``model.onnx`` takes ``images`` (1, C, *patch) float32, prepared, and gives ``evidence`` (1, K, *patch),
+    ``model.onnx`` takes ``images`` (1, C, *window) float32, prepared, and gives ``evidence`` (1, K, *window),
     ``presence`` (1,) and ``category`` (1, K), all logits, and ``features`` (1, 2 F). It is written only if ONNX Runtime
     and torch agree on noise, on heads made here, and on ``studies``, all at the model's full size. Where the model's
-    thresholds ask the scan's brightness, that comes after the network and is not in it.
+    thresholds ask the scan's brightness, that comes after the network and is not in it; nor is, of a model that reads
+    volumes slice by slice, how slices are cut and joined (:mod:`secondread.infer.slicewise`).
 
     Raises:
         UsageError: the ``export`` extra is not installed, or ``out`` is the model itself.
@@ -78,7 +80,7 @@ def _onnx(network: SecondReader, spec: ModelSpec) -> bytes:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UsageError("export needs more packages: pip install 'secondread[export]'") from error
-    example = torch.zeros(1, spec.network.channels, *spec.patch)
+    example = torch.zeros(1, spec.network.channels, *spec.window)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -118,7 +120,7 @@ def _check_parity(network: SecondReader, spec: ModelSpec, content: bytes, studie
     if session is None:
         raise RefusedError(f"the exported network does not give {', '.join(OUTPUTS)}")
     changed, voxels = 0, 0
-    runtime = Exported(network, spec.patch, session)
+    runtime = Exported(network, spec.window, session)
     for images in _inputs(spec, studies):
         with torch.inference_mode():
             ours, theirs = network(images), runtime(images)
@@ -135,17 +137,20 @@ def _check_parity(network: SecondReader, spec: ModelSpec, content: bytes, studie
 
 
 def _inputs(spec: ModelSpec, studies: Sequence[Study]) -> Iterator[Tensor]:
-    """Inputs (1, C, *patch) to compare on."""
+    """Inputs (1, C, *window) to compare on."""
     rng = np.random.default_rng(0)
-    shape = (spec.network.channels, *spec.patch)
+    shape = (spec.network.channels, *spec.window)
     for array in [rng.normal(size=shape), *(_head(shape, rng) for _ in range(PARITY_HEADS))]:
         yield torch.from_numpy(array.astype(np.float32))[None]
     for study in studies:
-        yield torch.from_numpy(_to_size(prepare(study, spec.recipe).array, spec.patch))[None]
+        scan = prepare(study, spec.recipe).array
+        if spec.sliced:
+            scan = slices_of(torch.from_numpy(scan), 2, [scan.shape[3] // 2], spec.patch)[0].numpy()
+        yield torch.from_numpy(_to_size(scan, spec.window))[None]
 
 
 def _head(shape: Sequence[int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Something like a prepared head (C, *patch): an ellipsoid with folds, a bright blob, air of -2 around."""
+    """Something like a prepared head (C, *window): an ellipsoid with folds, a bright blob, air of -2 around."""
     grid = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape[1:]), indexing="ij", sparse=True)
     waves = sum(np.sin(rng.uniform(4, 20) * axis + rng.uniform(0, 6)) for axis in grid)
     radius = np.sqrt(sum((axis / rng.uniform(0.8, 1.0)) ** 2 for axis in grid))
@@ -155,9 +160,9 @@ def _head(shape: Sequence[int], rng: np.random.Generator) -> NDArray[np.float64]
     return np.stack(channels) + rng.normal(0, 0.1, tuple(shape))
 
 
-def _to_size(array: NDArray[np.float32], patch: Sequence[int]) -> NDArray[np.float32]:
-    """(C, S) cut or padded at its ends to (C, *patch)."""
-    for axis, wanted in enumerate(patch, start=1):
+def _to_size(array: NDArray[np.float32], window: Sequence[int]) -> NDArray[np.float32]:
+    """(C, S) cut or padded at its ends to (C, *window)."""
+    for axis, wanted in enumerate(window, start=1):
         extra = array.shape[axis] - wanted
         if extra > 0:
             array = np.take(array, range(extra // 2, extra // 2 + wanted), axis)

@@ -1,6 +1,7 @@
 """Runtimes in torch's place, where they are quicker: ONNX Runtime, and OpenVINO where it is installed.
 
-Both run ``model.onnx`` of a bundle, which is of one size, the model's patch; scans of other sizes are read with torch.
+Both run ``model.onnx`` of a bundle, which is of one size, the model's patch; scans of other sizes are read with torch,
+and so are volumes slice by slice, sixteen at a time.
 Measured (docs/decisions/007-unsure.md): on pictures ONNX Runtime takes 0.5 to 0.8 of torch's time, on volumes as long
 as torch, so it reads pictures; OpenVINO takes 0.6 of torch's time on both.
 
@@ -62,7 +63,7 @@ def fastest(folder: Path, spec: ModelSpec, network: SecondReader, device: str) -
     Raises:
         ChecksumError: ``model.onnx`` differs from the manifest.
     """
-    if device != "cpu" or not (folder / ONNX).exists():
+    if device != "cpu" or spec.sliced or not (folder / ONNX).exists():
         return None
     content = (folder / ONNX).read_bytes()
     manifest = json.loads((folder / "manifest.json").read_bytes())

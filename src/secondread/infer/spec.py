@@ -110,6 +110,16 @@ class ModelSpec(BaseModel):
     def normal(self) -> str | None:
         return self.task.normal
 
+    @property
+    def sliced(self) -> bool:
+        """Whether volumes are read slice by slice, by a network of pictures."""
+        return self.network.dimensions < self.recipe.dimensions
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """What the network takes at once: the patch, or a square that any slice of it fits into."""
+        return (max(self.patch),) * 2 if self.sliced else self.patch
+
 
 def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor], card: str) -> None:
     """Write a model folder.

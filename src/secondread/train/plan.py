@@ -45,6 +45,9 @@ Start = Literal["cold", "starter"]
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
 
+COARSEST_SLICED_MM = 2 * SLICE_MM
+"""Larger voxels (by the cube root of their volume) leave little to see in a slice of SLICE_MM."""
+
 SLICES, FEWEST_SLICED = 64, 8
 """Slices of each volume in an epoch, and of so many volumes, however few there are."""
 
@@ -191,8 +194,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         recipe, patch = _pictures(rows, given, reasons)
         plan = on_grid(task, recipe, patch, len(rows))
     else:
-        sliced = _sliced(rows, task, given)
-        recipe, patch = _volumes(rows, given, device, reasons, sliced=sliced)
+        recipe, patch, sliced = _volumes(rows, task, given, device, reasons)
         samples = SLICES * max(len(rows), FEWEST_SLICED) if sliced else max(len(rows), FEWEST_VOLUMES)
         plan = on_grid(task, recipe, patch, samples, dimensions=2 if sliced else 3)
     if all(row.normal for row in rows):
@@ -216,10 +218,12 @@ def _refuse_strays(given: Mapping[str, Any], flat: bool) -> None:
             )
 
 
-def _sliced(rows: Sequence[Row], task: Task, given: dict[str, Any]) -> bool:
-    """Whether the slices of volumes are learned from, as whoever asks wants it, or where every slice can teach."""
+def _sliced(rows: Sequence[Row], task: Task, voxel_mm: float, given: dict[str, Any]) -> bool:
+    """Whether the slices of volumes are learned from: as was asked for, or where every slice can teach and shows
+    enough."""
     told = task.located and all(row.normal or row.mask is not None for row in rows)
-    dimensions = int(_number("dimensions", given.pop("dimensions", 2 if told else 3)))
+    usual = 2 if told and voxel_mm <= COARSEST_SLICED_MM else 3
+    dimensions = int(_number("dimensions", given.pop("dimensions", usual)))
     if dimensions == 2 and not told:
         raise UsageError(
             "slices are learned from where every abnormal scan has a mask, for a label does not say which slices "
@@ -364,13 +368,15 @@ def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) ->
 
 
 def _volumes(
-    rows: Sequence[Row], given: dict[str, Any], device: str, reasons: list[str], *, sliced: bool
-) -> tuple[Recipe, tuple[int, ...]]:
+    rows: Sequence[Row], task: Task, given: dict[str, Any], device: str, reasons: list[str]
+) -> tuple[Recipe, tuple[int, ...], bool]:
+    """The grid, the patch, and whether slices are learned from."""
     channels = _common_contrasts(rows, reasons)
     extents, spacings = _fingerprint(rows)
     # Nearly every head is to fit as a whole; a longer one is cut at random in training and read in windows.
     extent_mm = [sorted(column)[int(0.9 * (len(column) - 1))] for column in zip(*extents, strict=True)]
     native = [sorted(column)[len(column) // 2] for column in zip(*spacings, strict=True)]
+    sliced = _sliced(rows, task, math.prod(native) ** (1 / 3), given)
     budget = CPU_VOXELS if device == "cpu" else CUDA_VOXELS
     step = SLICE_MM if sliced else max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
     if "spacing" in given:
@@ -387,7 +393,7 @@ def _volumes(
     )
     if sliced:
         reasons.append("every scan says which of its slices are abnormal: a network of slices in three planes learns")
-    return Recipe(channels, spacing=spacing), patch
+    return Recipe(channels, spacing=spacing), patch, sliced
 
 
 def _common_contrasts(rows: Sequence[Row], reasons: list[str]) -> tuple[str, ...]:

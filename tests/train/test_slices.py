@@ -1,0 +1,171 @@
+"""Volumes learned from slice by slice: what a slice shows, what it teaches, and when a plan takes slices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from secondread.errors import UsageError
+from secondread.formats import read_study
+from secondread.index import Index, build_index
+from secondread.infer import load_model
+from secondread.infer.export import export_bundle
+from secondread.infer.slicewise import PLANES, normalised
+from secondread.simulate import Settings, write_studies
+from secondread.store import Batch
+from secondread.train import make_plan, open_packed, pack_data, plan_for, replan, train
+from secondread.train.loop import new_state
+from secondread.train.slices import APART, THICK, TOGETHER, feed_for, from_slabs, from_volumes
+
+SLICED = {"dimensions": 2, "spacing": 6.0, "width": 8}
+"""A plan of slices for coarse heads, which would be read as volumes."""
+
+
+def batch_of(images: Tensor, masks: Tensor, known: bool, abnormal: int, category: int) -> Batch:
+    """Volumes that all teach the same."""
+    n = len(images)
+    return Batch(
+        images,
+        masks,
+        torch.full((n,), known),
+        torch.full((n,), category),
+        torch.full((n,), abnormal, dtype=torch.int8),
+        [f"s{number}" for number in range(n)],
+    )
+
+
+def cube(shape: tuple[int, int, int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """(1, 1, *shape) of noise, and a mask of its brightest tenth in one corner."""
+    rng = np.random.default_rng(seed)
+    voxels = rng.normal(size=(1, 1, *shape)).astype(np.float32)
+    mask = np.zeros((1, *shape), np.uint8)
+    corner = np.s_[: shape[0] // 2, : shape[1] // 2, : shape[2] // 2]
+    mask[0][corner] = (voxels[0, 0][corner] > 1.28) * 2
+    return torch.from_numpy(voxels), torch.from_numpy(mask)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slabs_become_slices_that_hang_as_pictures_do(axis: int) -> None:
+    shape = [32, 64, 96]
+    shape[axis] = THICK
+    images, masks = cube((shape[0], shape[1], shape[2]))
+    (out,) = from_slabs([batch_of(images, masks, True, 1, 3)], (32, 64, 96))
+    row, column = dict(PLANES)[axis]
+    assert out.images.shape == (TOGETHER, 1, shape[row], shape[column])
+    third = images[0, 0].movedim((axis, row, column), (0, 1, 2))[2 * APART]
+    hanging = third.flip(0) if row == 2 else third
+    torch.testing.assert_close(out.images[2, 0], normalised(hanging[None, None])[0, 0])
+    # The mask is that of the same voxels: it marks what is bright.
+    marked = out.masks[2] > 0
+    assert marked.any()
+    assert float(out.images[2, 0][marked].min()) > float(out.images[2, 0].mean())
+
+
+def test_a_slice_teaches_what_its_part_of_the_mask_says() -> None:
+    images, masks = cube((32, THICK, 64))
+    masks[:, :, THICK // 2 :] = 0
+    truth = (masks > 0).any(3).any(1)[0, ::APART].tolist()
+    (out,) = from_slabs([batch_of(images, masks, True, 1, 3)], (32, 32, 64))
+    assert out.abnormal.tolist() == [int(ill) for ill in truth] == [1, 1, 0, 0]
+    assert out.category.tolist() == [3, 3, -1, -1]
+    assert bool(out.mask_known.all())
+    (unknown,) = from_slabs([batch_of(images, torch.zeros_like(masks), False, -1, -1)], (32, 32, 64))
+    assert unknown.abnormal.tolist() == [-1] * 4
+    assert not bool(unknown.mask_known.any())
+    assert unknown.studies == ["s0"] * 4
+
+
+def test_a_channel_that_is_missing_or_without_contrast_is_zero() -> None:
+    images = torch.cat([torch.zeros(1, 1, 32, 32, THICK), torch.full((1, 1, 32, 32, THICK), -2.0)], dim=1)
+    (out,) = from_slabs([batch_of(images, torch.zeros(1, 32, 32, THICK, dtype=torch.uint8), True, 0, -1)], (32, 32, 32))
+    assert not bool(out.images.any())
+
+
+def test_slices_of_whole_volumes_come_from_all_planes_and_leave_air_out() -> None:
+    images, masks = cube((48, 64, 40))
+    images[..., :12] = -5.0
+    batches = list(from_volumes([batch_of(images, masks, True, 1, 0)], (64, 64, 64)))
+    assert {tuple(batch.images.shape[2:]) for batch in batches} == {(64, 64)}
+    assert sum(len(batch.images) for batch in batches) == 8 + 11 + (40 - 12 + 3) // 6
+    lit = torch.cat([batch.images[:, 0][batch.masks > 0] for batch in batches])
+    assert float(lit.min()) > 0.5
+    # The same volume the other way up: as many slices with a lesion.
+    turned = list(from_volumes([batch_of(images.flip(4), masks.flip(3), True, 1, 0)], (64, 64, 64)))
+    assert sum(int(b.abnormal.sum()) for b in batches[:1]) > 0
+    assert sum(len(b.images) for b in turned) == sum(len(b.images) for b in batches)
+
+
+def test_the_feed_gives_slabs_of_every_plane_by_turns(volumes: Index, tmp_path: Path) -> None:
+    packed = pack_data(volumes, tmp_path / "store", plan_for(volumes, SLICED))
+    plan = replace(packed.plan, batch=2 * TOGETHER)
+    assert plan.sliced
+    feed = feed_for(packed.store, [case for case in packed.store.cases if case.split == "train"], plan)
+    slabs = list(feed.epoch(0, 6))
+    assert [list(batch.images.shape[2:]).index(THICK) for batch in slabs] == [0, 1, 2, 0, 1, 2]
+    slices = list(from_slabs(slabs, plan.patch))
+    assert {len(batch.images) for batch in slices} == {plan.batch}
+    assert any(bool((batch.abnormal == 1).any()) for batch in slices)
+    assert any(bool((batch.abnormal == 0).any()) for batch in slices)
+    again = list(from_slabs(feed.epoch(0, 6), plan.patch))
+    assert all(torch.equal(one.images, other.images) for one, other in zip(slices, again, strict=True))
+
+
+def test_a_run_on_slices_reads_volumes_and_exports(volumes: Index, tmp_path: Path) -> None:
+    train(volumes, tmp_path / "run", overrides={**SLICED, "epochs": 2, "samples": 32})
+    reader = load_model(tmp_path / "run")
+    assert reader.spec.sliced
+    assert reader.spec.normal == "normal"
+    row = volumes.rows("test")[0]
+    study = read_study(row.study, row.images, row.contrasts)
+    reading = reader.read(study)
+    assert reading.mask.shape == study.reference.geometry.shape
+    assert reading.evidence.shape == (2, *reading.mask.shape)
+    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert {"loss", "accuracy", "dice", "presence_auc"} <= history[-1]["validation"].keys()
+    pytest.importorskip("onnxruntime")
+    export_bundle(tmp_path / "run", tmp_path / "bundle", [study])
+    exported = load_model(tmp_path / "bundle").read(study)
+    np.testing.assert_array_equal(exported.mask, reading.mask)
+
+
+def test_healthy_volumes_alone_are_learned_from_in_slices(volumes: Index, tmp_path: Path) -> None:
+    healthy = Index.of([row for row in volumes.all_rows() if row.normal])
+    train(healthy, tmp_path / "run", overrides={**SLICED, "epochs": 1, "samples": 32})
+    spec = load_model(tmp_path / "run").spec
+    assert spec.sliced
+    assert spec.trained_on["implanted"]
+
+
+def test_slices_are_taken_where_every_slice_can_teach(volumes: Index, tmp_path: Path) -> None:
+    settings = Settings(spacing=2.0, contrasts=("flair",), diameters=(25.0, 50.0))
+    fine = build_index([write_studies(tmp_path / "sim", 8, 3, settings)])
+    plan = make_plan(fine)
+    assert plan.sliced
+    assert plan.start == "starter"
+    assert plan.recipe.spacing == (1.4, 1.4, 1.4)
+    new_state(plan, "cpu")  # the starter's weights fit
+    assert make_plan(fine, {"dimensions": 3}).network.dimensions == 3
+    # Six millimetres leave little to see in a slice.
+    assert not make_plan(volumes).sliced
+    labelled = Index.of([replace(row, mask=None) for row in fine.all_rows()])
+    assert not make_plan(labelled).sliced
+    with pytest.raises(UsageError, match="has a mask"):
+        make_plan(labelled, {"dimensions": 2})
+
+
+def test_dimensions_are_settled_by_packing(volumes: Index, pictures: Index, tmp_path: Path) -> None:
+    pack_data(volumes, tmp_path / "store", plan_for(volumes, SLICED))
+    plan = open_packed(tmp_path / "store").plan
+    assert replan(plan, {"dimensions": 2, "epochs": 3}).epochs == 3
+    with pytest.raises(UsageError, match="dimensions was settled"):
+        replan(plan, {"dimensions": 3})
+    with pytest.raises(UsageError, match=r"2 \(slices\) or 3"):
+        make_plan(volumes, {"dimensions": 4})
+    with pytest.raises(UsageError, match="dimensions is for volumes"):
+        make_plan(pictures, {"dimensions": 2})
