@@ -14,7 +14,7 @@ from secondread.models import NetworkSpec, Output, SecondReader, Task, build
 from secondread.volume import Geometry, Recipe, Study, Volume
 
 SHAPE = (40, 48, 36)
-TALL = 100
+PATCH = (256, 256, 256)
 
 
 def network() -> SecondReader:
@@ -46,10 +46,10 @@ def head(mark: tuple[int, int, int] | None = None) -> Tensor:
 
 @pytest.mark.parametrize("plane", [0, 1, 2])
 def test_evidence_of_each_plane_comes_back_to_where_it_was_seen(monkeypatch: pytest.MonkeyPatch, plane: int) -> None:
-    monkeypatch.setattr(slicewise, "_PLANES", (slicewise._PLANES[plane],))
+    monkeypatch.setattr(slicewise, "PLANES", (slicewise.PLANES[plane],))
     mark = (11, 31, 22)
     with torch.inference_mode():
-        out = Slicewise(Echo().eval(), TALL)(head(mark))
+        out = Slicewise(Echo().eval(), PATCH)(head(mark))
     assert out.evidence.shape == (1, 2, *SHAPE)
     peak = np.unravel_index(int(out.evidence[0, 0].argmax()), SHAPE)
     assert max(abs(int(p) - m) for p, m in zip(peak, mark, strict=True)) <= 1
@@ -58,9 +58,9 @@ def test_evidence_of_each_plane_comes_back_to_where_it_was_seen(monkeypatch: pyt
 def test_slices_hang_as_the_simulator_draws_them() -> None:
     """Coronal and sagittal: superior on top. Axial: anterior on top. Left is on the right of the picture."""
     ramps = torch.stack(torch.meshgrid(*(torch.arange(float(n)) for n in SHAPE), indexing="ij"))
-    for axis, (row, column) in slicewise._PLANES:
+    for axis, (row, column) in slicewise.PLANES:
         for world, picture_axis, up in ((row, 2, row == 2), (column, 3, False)):
-            one = slicewise._slices(ramps[world][None] + 100, axis, row, column, [SHAPE[axis] // 2])
+            one = slicewise.slices_of(ramps[world][None] + 100, axis, [SHAPE[axis] // 2], PATCH)
             assert one.shape == (1, 1, SIDE, SIDE)
             line = one[0, 0].amax(3 - picture_axis)[_inside(SHAPE[world])]
             assert bool((line.diff() < 0).all()) is up, (axis, world)
@@ -76,11 +76,11 @@ def test_air_is_not_read_and_has_no_evidence() -> None:
     volume[..., 10:30, 10:40, 8:16] = head()[..., 10:30, 10:40, 8:16]
     echo = Echo().eval()
     with torch.inference_mode():
-        out = Slicewise(echo, TALL)(volume)
+        out = Slicewise(echo, PATCH)(volume)
     assert sum(len(seen) for seen in echo.seen) < sum(SHAPE) / 2
     assert float(out.evidence[0, 0, 0, 0, 0]) == AIR_LOGIT
     with torch.inference_mode():
-        nothing = Slicewise(Echo().eval(), TALL)(torch.zeros(1, 1, 8, 8, 8))
+        nothing = Slicewise(Echo().eval(), PATCH)(torch.zeros(1, 1, 8, 8, 8))
     assert bool((nothing.evidence == AIR_LOGIT).all())
     assert torch.isfinite(nothing.category).all()
 
@@ -92,7 +92,7 @@ def test_a_volume_is_read_in_its_own_geometry_from_its_clearest_series() -> None
         task=Task(("a", "b"), "normal", located=True),
         network=network().spec,
         recipe=Recipe((ANY,), spacing=(4.0, 4.0, 4.0)),
-        patch=(256, 256, 256),
+        patch=PATCH,
     )
     values = head((11, 31, 22))[0, 0].numpy() * 100
     t1 = Volume(Geometry(SHAPE, np.diag([-3.0, -3.0, 3.0, 1.0])), values)
@@ -108,17 +108,36 @@ def test_a_volume_is_read_in_its_own_geometry_from_its_clearest_series() -> None
 
 def test_mirrored_reading_is_symmetric() -> None:
     volume = head((11, 31, 22))
-    net = Slicewise(network(), TALL)
-    one = predict(net, volume, (256,) * 3, mirror=True)
-    other = predict(net, volume.flip(2), (256,) * 3, mirror=True)
+    net = Slicewise(network(), PATCH)
+    one = predict(net, volume, PATCH, mirror=True)
+    other = predict(net, volume.flip(2), PATCH, mirror=True)
     torch.testing.assert_close(one.evidence, other.evidence.flip(2), atol=1e-4, rtol=0)
 
 
 def test_the_neck_is_not_read() -> None:
     echo = Echo().eval()
     with torch.inference_mode():
-        out = Slicewise(echo, 20)(head((11, 31, 5)))
-        top = Slicewise(Echo().eval(), 20)(head((11, 31, 5))[..., 16:])
+        out = Slicewise(echo, PATCH, 20)(head((11, 31, 5)))
+        top = Slicewise(Echo().eval(), PATCH, 20)(head((11, 31, 5))[..., 16:])
     assert bool((out.evidence[..., :16] == AIR_LOGIT).all())
     assert torch.equal(out.evidence[..., 16:], top.evidence)
     assert torch.equal(out.presence, top.presence)
+
+
+def test_several_contrasts_are_read_together_and_one_that_is_missing_stays_zero() -> None:
+    class Keeps(SecondReader):
+        def __init__(self) -> None:
+            super().__init__(NetworkSpec("segresnet", 2, 2, 2, width=8, stem=4))
+            self.seen: list[Tensor] = []
+
+        def forward(self, images: Tensor, precision: torch.dtype = torch.float32) -> Output:
+            self.seen.append(images)
+            return super().forward(images, precision)
+
+    net = Keeps().eval()
+    study = torch.cat([head((11, 31, 22)), torch.zeros(1, 1, *SHAPE)], dim=1)
+    with torch.inference_mode():
+        out = Slicewise(net, (32, 64, 32))(study)
+    assert out.evidence.shape == (1, 2, *SHAPE)
+    assert {tuple(seen.shape[2:]) for seen in net.seen} == {(64, 40), (36, 40), (36, 64)}
+    assert all(bool(seen[:, 0].any()) and not bool(seen[:, 1].any()) for seen in net.seen)

@@ -21,6 +21,7 @@ from secondread.simulate import Settings, write_studies
 from secondread.store import Batch
 from secondread.train import make_plan, open_packed, pack_data, plan_for, replan, train
 from secondread.train.loop import new_state
+from secondread.train.rehearsal import Rehearsal
 from secondread.train.slices import APART, THICK, TOGETHER, feed_for, from_slabs, from_volumes
 
 SLICED = {"dimensions": 2, "spacing": 6.0, "width": 8}
@@ -58,13 +59,13 @@ def test_slabs_become_slices_that_hang_as_pictures_do(axis: int) -> None:
     (out,) = from_slabs([batch_of(images, masks, True, 1, 3)], (32, 64, 96))
     row, column = dict(PLANES)[axis]
     assert out.images.shape == (TOGETHER, 1, shape[row], shape[column])
-    third = images[0, 0].movedim((axis, row, column), (0, 1, 2))[2 * APART]
-    hanging = third.flip(0) if row == 2 else third
-    torch.testing.assert_close(out.images[2, 0], normalised(hanging[None, None])[0, 0])
+    second = images[0, 0].movedim((axis, row, column), (0, 1, 2))[APART]
+    hanging = second.flip(0) if row == 2 else second
+    torch.testing.assert_close(out.images[1, 0], normalised(hanging[None, None])[0, 0])
     # The mask is that of the same voxels: it marks what is bright.
-    marked = out.masks[2] > 0
+    marked = out.masks[1] > 0
     assert marked.any()
-    assert float(out.images[2, 0][marked].min()) > float(out.images[2, 0].mean())
+    assert float(out.images[1, 0][marked].min()) > float(out.images[1, 0].mean())
 
 
 def test_a_slice_teaches_what_its_part_of_the_mask_says() -> None:
@@ -89,16 +90,12 @@ def test_a_channel_that_is_missing_or_without_contrast_is_zero() -> None:
 
 def test_slices_of_whole_volumes_come_from_all_planes_and_leave_air_out() -> None:
     images, masks = cube((48, 64, 40))
-    images[..., :12] = -5.0
+    images[..., :12], masks[..., :12] = -5.0, 0
     batches = list(from_volumes([batch_of(images, masks, True, 1, 0)], (64, 64, 64)))
     assert {tuple(batch.images.shape[2:]) for batch in batches} == {(64, 64)}
     assert sum(len(batch.images) for batch in batches) == 8 + 11 + (40 - 12 + 3) // 6
     lit = torch.cat([batch.images[:, 0][batch.masks > 0] for batch in batches])
     assert float(lit.min()) > 0.5
-    # The same volume the other way up: as many slices with a lesion.
-    turned = list(from_volumes([batch_of(images.flip(4), masks.flip(3), True, 1, 0)], (64, 64, 64)))
-    assert sum(int(b.abnormal.sum()) for b in batches[:1]) > 0
-    assert sum(len(b.images) for b in turned) == sum(len(b.images) for b in batches)
 
 
 def test_the_feed_gives_slabs_of_every_plane_by_turns(volumes: Index, tmp_path: Path) -> None:
@@ -142,12 +139,43 @@ def test_healthy_volumes_alone_are_learned_from_in_slices(volumes: Index, tmp_pa
     assert spec.trained_on["implanted"]
 
 
+def test_simulated_slices_join_those_of_a_few_patients(volumes: Index) -> None:
+    plan = replace(make_plan(volumes, SLICED), batch=8)
+    assert plan.simulated == 0.5
+    images = torch.randn(8, 2, 64, 96)
+    images[:, 1] = 0.0
+    none = torch.zeros(8, 64, 96, dtype=torch.uint8)
+    real = Batch(images, none, torch.ones(8).bool(), torch.full((8,), -1), torch.zeros(8, dtype=torch.int8), ["s"] * 8)
+    rehearsal = Rehearsal(plan, 3)
+    (one,), (other,) = (list(rehearsal.join([real], lambda position: 5 + position)) for _ in range(2))
+    assert one.images.shape == (12, 2, 64, 96)
+    assert torch.equal(one.images[:8], images)
+    assert torch.equal(one.images, other.images)
+    # What the real ones lack, the simulated lack: else they could be told apart.
+    assert bool(one.images[8:, 0].any())
+    assert not bool(one.images[:, 1].any())
+    many = [batch for _ in range(8) for batch in rehearsal.join([real] * 8, lambda position: position)]
+    ill = torch.cat([(batch.masks[8:] > 0).flatten(1).any(1) for batch in many])
+    told = torch.cat([batch.abnormal[8:] for batch in many])
+    kinds = torch.cat([batch.category[8:] for batch in many])
+    assert torch.equal(told == 1, ill)
+    assert 0 < int(ill.sum()) < len(ill)
+    assert set(kinds[~ill].tolist()) == {-1}
+    # Kinds that the task does not know are abnormal all the same.
+    assert set(kinds[ill].tolist()) == {-1, 0, 1}
+    plain = Rehearsal(replace(plan, simulated=0.0), 3)
+    assert next(plain.join([real], lambda position: position)) is real
+
+
 def test_slices_are_taken_where_every_slice_can_teach(volumes: Index, tmp_path: Path) -> None:
     settings = Settings(spacing=2.0, contrasts=("flair",), diameters=(25.0, 50.0))
     fine = build_index([write_studies(tmp_path / "sim", 8, 3, settings)])
     plan = make_plan(fine)
     assert plan.sliced
     assert plan.start == "starter"
+    assert plan.simulated == 0.5
+    unknown = [replace(row, contrasts=("image",)) for row in fine.all_rows()]
+    assert make_plan(Index.of(unknown)).simulated == 0.0
     assert plan.recipe.spacing == (1.4, 1.4, 1.4)
     new_state(plan, "cpu")  # the starter's weights fit
     assert make_plan(fine, {"dimensions": 3}).network.dimensions == 3

@@ -84,7 +84,7 @@ def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.Mo
     _, theirs, _ = open_model(small, starter.PICTURES)
     spec = NetworkSpec("segresnet", 2, 3, 2, width=32, stem=4)
     own = build(spec)
-    begin_with_starter(own, ("Glioma_tumor", "stroke"))
+    begin_with_starter(own, ("Glioma_tumor", "stroke"), ("red", "green", "blue"))
     known, given = own.state_dict(), theirs.state_dict()
     body = [name for name in given if name.startswith("backbone.body")]
     assert body
@@ -93,9 +93,14 @@ def test_a_network_begins_with_what_is_alike(small: Path, monkeypatch: pytest.Mo
     torch.testing.assert_close(known["evidence.weight"][0], given["evidence.weight"][0])
     torch.testing.assert_close(known["evidence.weight"][1], given["evidence.weight"].mean(0))
     classifier = build(NetworkSpec("segresnet", 2, 1, 2, width=32, stem=4, decoder=False))
-    begin_with_starter(classifier, ("a", "b"))
+    begin_with_starter(classifier, ("a", "b"), ("grey",))
     encoder = "backbone.body.down_layers.1.1.conv1.conv.weight"
     assert torch.equal(classifier.state_dict()[encoder], given[encoder])
+    several = build(NetworkSpec("segresnet", 2, 3, 1, width=32, stem=4))
+    begin_with_starter(several, ("lesion",), ("t1", "t2", "flair"))
+    first = several.state_dict()["backbone.stem.0.weight"]
+    torch.testing.assert_close(first[:, 2:], given["backbone.stem.0.weight"])
+    assert not bool(first[:, :2].any())
 
 
 def test_another_network_does_not_fit(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +112,7 @@ def test_another_network_does_not_fit(small: Path, monkeypatch: pytest.MonkeyPat
     ):
         assert not fits(other)
         with pytest.raises(UsageError, match="another network"):
-            begin_with_starter(build(other), ("a", "b"))
+            begin_with_starter(build(other), ("a", "b"), ("grey",))
 
 
 def test_colour_pictures_begin_cold_and_who_asks_for_the_impossible_is_told(pictures: Index) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from secondread.errors import UsageError
 from secondread.infer.reader import Reader, Reading, load_model
+from secondread.infer.slicewise import CLEAREST
 from secondread.infer.spec import open_description, open_model
 from secondread.models import NetworkSpec, SecondReader
 from secondread.volume import Study
@@ -71,12 +72,13 @@ def reader_for(paths: Sequence[Path], device: str = "cpu") -> tuple[Reader | Sta
     return load_model(first, device), list(paths[1:]), ""
 
 
-def begin_with_starter(network: SecondReader, categories: Sequence[str]) -> None:
+def begin_with_starter(network: SecondReader, categories: Sequence[str], channels: Sequence[str]) -> None:
     """Give ``network`` the starter's weights, in place.
 
-    Whatever is alike in both is taken over. A first convolution of several channels gets the starter's one, divided
-    among them. Evidence of a category that the starter knows by name begins as the starter's, that of another as the
-    mean of all of them: "something is here" is known, what it is is not.
+    Whatever is alike in both is taken over. A first convolution of several ``channels`` gets the starter's one for the
+    contrast in which it sees most, and zeros for the others; where none is known to it, they share it. Evidence of a
+    category that the starter knows by name begins as the starter's, that of another as the mean of all of them:
+    "something is here" is known, what it is is not.
 
     Raises:
         UsageError: a network that does not fit, see :func:`fits`.
@@ -94,7 +96,11 @@ def begin_with_starter(network: SecondReader, categories: Sequence[str]) -> None
         if given.shape == value.shape and not name.startswith(_BY_CATEGORY):
             value.copy_(given)
         elif name == _FIRST:
-            value.copy_(given.expand_as(value) / value.shape[1])
+            clearest = next((channels.index(name) for name in CLEAREST if name in channels), None)
+            share = torch.ones(value.shape[1]) / value.shape[1]
+            if clearest is not None:
+                share = torch.zeros(value.shape[1]).index_fill(0, torch.tensor(clearest), 1.0)
+            value.copy_(given * share[:, None, None])
         elif name.startswith("evidence.") and given.shape[1:] == value.shape[1:]:
             value.copy_(torch.stack([given.mean(0) if at is None else given[at] for at in known]))
 

@@ -24,6 +24,7 @@ from secondread.train.checkpoint import Progress, State, load_checkpoint, save_c
 from secondread.train.implanting import implanted
 from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
+from secondread.train.rehearsal import Rehearsal
 from secondread.train.slices import from_slabs, from_volumes
 from secondread.train.validate import Tally, score, target_of, validate
 
@@ -38,8 +39,8 @@ MAX_GRADIENT = 5.0
 FEWEST_GROUPS = 6
 """Fewer patients cannot tell which of two epochs is better, even if they all agree (sign test at 5 %: 2 x 0.5^6)."""
 
-IMPLANTS = 7
-"""Sets the seeds of implanted lesions apart from those of augmentation."""
+IMPLANTS, REHEARSAL = 7, 11
+"""Set the seeds of implanted lesions and of simulated slices apart from those of augmentation."""
 
 Report = Callable[[str, int, int], None]
 
@@ -86,6 +87,7 @@ def fit(
         progress = state.progress
         write_history(run, progress.history)  # a kill may have come between the checkpoint and its line
     started = time.monotonic() - progress.seconds
+    rehearsal = Rehearsal(plan, seed_of(plan.seed, REHEARSAL), device)
 
     def over(epoch: int, step: int = 0) -> float:
         return spent(plan, epoch + step / plan.steps, time.monotonic() - started)
@@ -93,11 +95,8 @@ def fit(
     while over(progress.epoch) < 1:
         state.network.train()
         tally = Tally(plan.task)
-        epoch = progress.epoch
-        seeds, done_at = partial(seed_of, plan.seed, epoch, IMPLANTS), partial(over, epoch)
-        batches = feed.epoch(epoch, plan.steps)
-        samples = from_slabs(batches, plan.patch) if plan.sliced else batches
-        for step, batch in enumerate(implanted(samples, plan, seeds, device, done_at)):
+        done_at = partial(over, progress.epoch)
+        for step, batch in enumerate(samples_of(feed, plan, progress.epoch, rehearsal, device, done_at)):
             done = done_at(step)
             if done >= 1:
                 break
@@ -127,6 +126,17 @@ def fit(
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state
+
+
+def samples_of(
+    feed: Source, plan: Plan, epoch: int, rehearsal: Rehearsal, device: str, done: Callable[[int], float]
+) -> Iterator[Batch]:
+    """What an epoch's steps learn from: the feed's batches, or slices of them, with lesions implanted and simulated
+    slices behind them as far as the plan wants that. ``done``: as in :func:`implanted`."""
+    batches = feed.epoch(epoch, plan.steps)
+    slices = from_slabs(batches, plan.patch) if plan.sliced else batches
+    ill = implanted(slices, plan, partial(seed_of, plan.seed, epoch, IMPLANTS), device, done)
+    return rehearsal.join(ill, partial(seed_of, plan.seed, epoch, REHEARSAL))
 
 
 def too_few(held: Sequence[Case]) -> bool:
@@ -167,7 +177,7 @@ def new_state(plan: Plan, device: str) -> State:
     layout = torch.channels_last if plan.network.dimensions == 2 else torch.channels_last_3d
     network = build(plan.network)
     if plan.start == "starter":
-        begin_with_starter(network, plan.task.categories)
+        begin_with_starter(network, plan.task.categories, plan.recipe.channels)
     network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).requires_grad_(False).eval()
     optimizer = optimizer_for(plan.optimizer, network.parameters(), plan.learning_rate)

@@ -17,6 +17,7 @@ from secondread.formats import read_volume
 from secondread.infer import fits
 from secondread.infer.slicewise import SLICE_MM
 from secondread.models import BACKBONES, LESION, NetworkSpec, Precision, Task, loss_for
+from secondread.simulate import CONTRASTS
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
 from secondread.volume import Recipe, extent
@@ -48,6 +49,9 @@ FEWEST_VOLUMES = 40
 COARSEST_SLICED_MM = 2 * SLICE_MM
 """Larger voxels (by the cube root of their volume) leave little to see in a slice of SLICE_MM."""
 
+FEW_PATIENTS = 50
+"""Fewer show too few kinds of lesions to learn from them alone."""
+
 SLICES, FEWEST_SLICED = 64, 8
 """Slices of each volume in an epoch, and of so many volumes, however few there are."""
 
@@ -75,6 +79,7 @@ class Plan:
         precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it (on a
             CPU for pictures alone), else float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
+        simulated: simulated slices for each one of the data, 0 to 1, where slices of known contrasts are learned from.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
         reasons: why, in words, for the report.
@@ -94,6 +99,7 @@ class Plan:
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
     implant: float = 0.0
+    simulated: float = 0.0
     start: Start = "cold"
     precision: Precision = "auto"
     memory_mib: int = 400
@@ -156,6 +162,7 @@ OVERRIDES = (
     "minutes",
     "seed",
     "implant",
+    "simulated",
     "start",
     "precision",
     "memory_mib",
@@ -197,6 +204,10 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         recipe, patch, sliced = _volumes(rows, task, given, device, reasons)
         samples = SLICES * max(len(rows), FEWEST_SLICED) if sliced else max(len(rows), FEWEST_VOLUMES)
         plan = on_grid(task, recipe, patch, samples, dimensions=2 if sliced else 3)
+        patients = len({row.group for row in rows})
+        if sliced and patients < FEW_PATIENTS and set(recipe.channels) <= set(CONTRASTS):
+            plan = replace(plan, simulated=HALF)
+            reasons.append(f"{patients} patients are few: for two slices of theirs one is simulated")
     if all(row.normal for row in rows):
         plan = replace(plan, implant=HALF)
         reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
@@ -325,8 +336,9 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name, known in (("start", STARTS), ("precision", PRECISIONS)):
         if name in given and given[name] not in known:
             raise UsageError(f"{name} is {', '.join(known[:-1])} or {known[-1]}, got {given[name]}")
-    if "implant" in given and not 0 <= _number("implant", given["implant"]) <= 1:
-        raise UsageError(f"implant is a share of 0 to 1, got {given['implant']}")
+    for name in ("implant", "simulated"):
+        if name in given and not 0 <= _number(name, given[name]) <= 1:
+            raise UsageError(f"{name} is a share of 0 to 1, got {given[name]}")
     if "error_rate" in given and not 0 < _number("error_rate", given["error_rate"]) < 0.5:
         raise UsageError(f"error_rate must lie between 0 and 0.5, got {given['error_rate']}")
     width = _number("width", given.get("width", 8))
