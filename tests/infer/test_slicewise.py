@@ -141,3 +141,13 @@ def test_several_contrasts_are_read_together_and_one_that_is_missing_stays_zero(
     assert out.evidence.shape == (1, 2, *SHAPE)
     assert {tuple(seen.shape[2:]) for seen in net.seen} == {(64, 40), (36, 40), (36, 64)}
     assert all(bool(seen[:, 0].any()) and not bool(seen[:, 1].any()) for seen in net.seen)
+
+
+def test_slices_are_parts_of_their_volume_or_pictures_of_their_own() -> None:
+    study = head((11, 31, 22))
+    for apart in (False, True):
+        echo = Echo().eval()
+        with torch.inference_mode():
+            Slicewise(echo, PATCH, apart=apart)(study)
+        means = torch.cat([seen[seen > float(seen.min())].mean()[None] for seen in echo.seen])
+        assert bool((means.abs() < 0.4).all()) == apart

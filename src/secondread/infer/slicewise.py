@@ -64,14 +64,17 @@ class Slicewise:
     Args:
         patch: (I, J, K') that training gave to a head.
         height: voxels of CRANIAL_MM along the axis nearest to superior; None to read all that there is.
+        apart: whether each slice is normalised by itself, as a picture is, and not as a part of its volume.
 
     ``__call__(images (1, C, I, J, K')) -> Output`` with evidence on the whole grid. The presence logit is pooled from
     the averaged evidence, as a network of volumes does; the category is the mean over slices, those that show most
     counting most; features are the mean over slices.
     """
 
-    def __init__(self, network: SecondReader, patch: Sequence[int], height: int | None = None) -> None:
-        self._network, self._patch, self._height = network, tuple(patch), height
+    def __init__(
+        self, network: SecondReader, patch: Sequence[int], height: int | None = None, *, apart: bool = False
+    ) -> None:
+        self._network, self._patch, self._height, self._apart = network, tuple(patch), height, apart
         self.spec: NetworkSpec = replace(network.spec, dimensions=3)
 
     def __call__(self, images: Tensor, /) -> Output:
@@ -92,7 +95,8 @@ class Slicewise:
                 continue
             maps = []
             for some in batches_of(chosen):
-                out = self._network(slices_of(images[0], axis, some, self._patch))
+                slices = slices_of(images[0], axis, some, self._patch)
+                out = self._network(_normalised(slices) if self._apart else slices)
                 maps.append(_back(out.evidence, shape, self._patch, row, column))
                 read.append(Output(out.evidence[:0], out.presence, out.category, out.features))
             _spread(total, count, torch.cat(maps), chosen, axis, row, column)
@@ -112,11 +116,14 @@ class Slicewise:
 
 def network_for(network: SecondReader, recipe: Recipe, patch: Sequence[int]) -> Network:
     """What reads a prepared study: ``network``, or where it is one of pictures and the study is a volume, its slices.
-    Below the brain nothing is read by a model of ANY contrast, which has learned from what a simulator makes of necks.
+    A model of ANY contrast has learned from pictures alone, and from what a simulator makes of necks: it gets each
+    slice as a picture, and nothing below the brain.
     """
     if recipe.spacing is None or network.spec.dimensions == 3:
         return network
-    return Slicewise(network, patch, round(CRANIAL_MM / recipe.spacing[2]) if recipe.channels == (ANY,) else None)
+    if recipe.channels == (ANY,):
+        return Slicewise(network, patch, round(CRANIAL_MM / recipe.spacing[2]), apart=True)
+    return Slicewise(network, patch)
 
 
 def tissue_of(volume: Tensor) -> Tensor:
@@ -140,11 +147,11 @@ def batches_of(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def slices_of(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
-    """Slices as a network of pictures takes them: (C, I, J, K') -> (B, C, row, column), superior up, air all round,
-    each normalised by itself. ``patch``: as :class:`Slicewise`."""
+    """Slices as a network of pictures takes them: (C, I, J, K') -> (B, C, row, column), superior up, air all round.
+    ``patch``: as :class:`Slicewise`."""
     air = volume.flatten(1).amin(1)
     # Padded as a difference from air, for a constant is all that padding can give.
-    return normalised(hung(volume - air[:, None, None, None], axis, at, patch) + air[:, None, None])
+    return hung(volume - air[:, None, None, None], axis, at, patch) + air[:, None, None]
 
 
 def hung(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
@@ -156,7 +163,7 @@ def hung(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> 
     return functional.pad(picked, [n for a in (column, row) for n in _padding(volume.shape[1 + a], patch[a])])
 
 
-def normalised(slices: Tensor) -> Tensor:
+def _normalised(slices: Tensor) -> Tensor:
     """(B, C, row, column), each channel of each slice normalised by itself; one without contrast becomes 0."""
     out = np.zeros(slices.shape, np.float32)
     for b, one in enumerate(slices.numpy(force=True)):

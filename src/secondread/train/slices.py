@@ -1,4 +1,4 @@
-"""Volumes as a network of pictures learns from them: slices in three planes, each normalised by itself.
+"""Volumes as a network of pictures learns from them: slices in three planes.
 
 Axes: B batch, C channels, I J K' a prepared volume's (nearest to left, posterior, superior).
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from secondread.infer.slicewise import PLANES, batches_of, hung, normalised, slices_of, tissue_of, with_tissue
+from secondread.infer.slicewise import PLANES, batches_of, hung, slices_of, tissue_of, with_tissue
 from secondread.store import Batch, Case, Feed, Store, require_memory, slabs_of
 from secondread.train.plan import Plan
 
@@ -53,7 +53,7 @@ def from_slabs(slabs: Iterable[Batch], patch: Sequence[int]) -> Iterator[Batch]:
     for batch in slabs:
         axis = list(batch.images.shape[2:]).index(THICK)
         at = range(0, THICK, APART)
-        images = torch.cat([normalised(hung(volume, axis, at, patch)) for volume in batch.images])
+        images = torch.cat([hung(volume, axis, at, patch) for volume in batch.images])
         yield _with_truth(batch, images, axis, at, patch)
 
 
