@@ -53,7 +53,7 @@ def size_of(folder: Path) -> int:
 def measure(steps: int, cases: int, device: str, folder: Path) -> dict[str, Any]:
     settings = Settings(spacing=1.0, contrasts=("t1", "t1c", "t2", "flair"))
     index = build_index([write_studies(folder / "scans", cases, 0, settings)])
-    plan = plan_for(index, device=device)
+    plan = plan_for(index, {"dimensions": 3}, device=device)
     pack_data(index, folder / "store", plan)
     memory = least_memory(plan.recipe, plan.patch, plan.batch)
     held = size_of(folder / "store")

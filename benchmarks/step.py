@@ -215,7 +215,7 @@ def measured(name: str, folder: Path, rounds: int, workers: int, precision: Prec
     """One kind of scan, ours and MONAI's in turn."""
     labels = write_pictures(folder / name) if name == "pictures" else write_volumes(folder / name)
     index = build_index([labels], fractions=(0.8, 0.1, 0.1))
-    plan = make_plan(index, {"precision": precision})
+    plan = make_plan(index, {"precision": precision} | ({"dimensions": 3} if name == "volumes" else {}))
     store = pack_for(index, plan, folder / f"{name}-store")
     cases = [case for case in store.cases if case.split == "train"]
     feed = Feed(store, cases, plan.task.categories, patch=plan.patch, batch=plan.batch, seed=plan.seed)

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from secondread.infer import Reading
-from secondread.infer.picture import MARKED, answer, reading_picture, save_picture, shown_evidence
+from secondread.infer.picture import (
+    MARKED,
+    Plane,
+    _draw,
+    _planes,
+    answer,
+    reading_picture,
+    save_picture,
+    shown_evidence,
+)
 from secondread.volume import Findings, Geometry, ModelId, Picture, Presence, Study, Volume
 
 
@@ -79,22 +90,42 @@ def test_blank_and_16_bit_scans_are_drawn() -> None:
     reading_picture(Study("s", {"t1": flat}), reading((5, 5, 5)), panel=50)
 
 
-def test_a_volume_says_which_side_is_which_and_how_long_20_mm_are() -> None:
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_volume_says_which_side_is_which_and_how_long_20_mm_are(flipped: bool) -> None:
     shape, mm = (60, 70, 80), 1.5
-    geometry = Geometry(shape, np.diag([mm, mm, mm, 1.0]))
-    still = np.zeros(shape, np.float32)
-    study = Study("s", {"t1": Volume(geometry, still)})
+    # Index 0 grows to the patient's left (LPS), or to the right.
+    affine = np.diag([-mm if flipped else mm, mm, mm, 1.0])
+    scan = np.zeros(shape, np.float32)
+    left = np.s_[2:6] if flipped else np.s_[-6:-2]
+    scan[left, 10:20, 38:42] = 0.5  # a spot far left, in the plane that is shown, anterior of the letters
+    scan[30, 35, 40] = 0.01
+    study = Study("s", {"t1": Volume(Geometry(shape, affine), scan)})
     said = Findings("s", ModelId("m", "1", "0"), Presence(0.1, "normal"))
-    image = reading_picture(study, Reading(said, still[None], still.astype(np.uint8), 0.1, {"lesion": 1.0}), panel=240)
-    pixels = np.asarray(image).astype(int).sum(axis=2)
-    # All of the scan is black: what is bright in the upper row of panels are letters, at half their height.
-    axial = pixels[48 : 48 + 240, 14 : 14 + 180]
-    for side in (axial[:, :30], axial[:, -30:]):
-        rows = np.flatnonzero((side > 300).any(axis=1))
-        assert abs(rows.mean() - 120) < 5
-    assert not (axial[:, 30:-30] > 300).any()
-    # 240 pixels are 120 mm, so that 20 mm are 40: between two ticks of the legend.
-    legend = pixels[-20, :] > 300
+    none = np.zeros(shape, np.float32)
+    reading = Reading(said, none[None], none.astype(np.uint8), 0.1, {"lesion": 1.0})
+    planes = _planes(study, reading, None)
+    bright = np.flatnonzero(planes[0].grey[..., 0].max(axis=0) > 100)
+    assert planes[0].sides is not None
+    assert planes[0].sides[int(bright.mean() > planes[0].grey.shape[1] / 2)] == "L"
+    assert [plane.sides for plane in planes] == [("R", "L"), ("R", "L"), ("A", "P")]
+    legend = np.asarray(reading_picture(study, reading, panel=240)).astype(int).sum(axis=2)[-20] > 300
     starts_and_ends = np.flatnonzero(np.diff(np.concatenate([[0], legend, [0]])))
-    runs = np.diff(starts_and_ends)[::2]
-    assert 41 in runs
+    zoom = 240 / max(max(plane.extent) for plane in planes)
+    assert round(20 * zoom) + 1 in np.diff(starts_and_ends)[::2]
+
+
+def test_the_letters_stand_at_their_sides() -> None:
+    blank = Plane(
+        np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80), np.float32), np.zeros((60, 80), bool), None, (1, 1)
+    )
+    shown = np.asarray(_draw(replace(blank, sides=("R", "L")), 2.0, evidence=False)).max(axis=2) > 128
+    assert not np.asarray(_draw(blank, 2.0, evidence=False)).any()
+    right, left = (_glyph(half) for half in (shown[:, :80], shown[:, 80:]))
+    # An L has nothing in its upper right quarter, an R has.
+    assert right[: len(right) // 2, right.shape[1] // 2 :].any()
+    assert not left[: len(left) // 2, left.shape[1] // 2 :].any()
+
+
+def _glyph(where: np.ndarray) -> np.ndarray:
+    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+    return where[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -82,10 +82,11 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("more", [{}, {"dimensions": 2, "spacing": 6.0, "samples": 16, "implant": 0.5}])
 def test_an_interrupted_run_on_volumes_resumes_to_the_same_bits(
-    volumes: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    volumes: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, object]
 ) -> None:
-    overrides = {"epochs": 3, "samples": 4, "width": 8}
+    overrides = {"epochs": 3, "samples": 4, "width": 8, **more}
     train(volumes, tmp_path / "whole", overrides=overrides)
     cut_and_resume(volumes, tmp_path / "cut", overrides, monkeypatch)
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from secondread.infer import calibrated
 from secondread.infer.brightness import WEIGHTS
@@ -119,9 +120,35 @@ def test_too_few_patients_choose_no_epoch(last: bool, kept: int) -> None:
     assert [line["best"] for line in state.progress.history] == ([True] * 3 if last else [True, False, False])
 
 
+def counts(*dice: float) -> dict[str, NDArray[np.int64]]:
+    """Of one study, overlaps that come to these Dice."""
+    return {"s": np.array([[round(10_000 * one), 10_000, 10_000] for one in dice])}
+
+
+def test_slices_of_a_study_have_one_dice_to_which_false_marks_count() -> None:
+    evidence = torch.full((3, 1, 8, 8), -9.0)
+    masks = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    masks[0, :4], masks[1, :2] = 1, 1
+    evidence[0, :, :4] = 9.0
+    target = Target(torch.tensor([1, 1, 0]), torch.tensor([0, 0, -1]), masks, torch.ones(3).bool())
+    task = Task(("lesion",), None, located=True)
+    found = []
+    for false_marks in (False, True):
+        if false_marks:
+            evidence[2] = 9.0
+        tally = Tally(task)
+        tally.add(Output(evidence, torch.zeros(3), torch.zeros(3, 1)), target, 0.0, studies=["a", "a", "a"])
+        found.append(tally.metrics()["dice"])
+    assert found == pytest.approx([2 * 32 / (32 + 48), 2 * 32 / (96 + 48)])
+    # As studies of their own: one found, one missed, and nothing is said of the third.
+    apart = Tally(task)
+    apart.add(Output(evidence, torch.zeros(3), torch.zeros(3, 1)), target, 0.0)
+    assert apart.metrics()["dice"] == pytest.approx(0.5)
+
+
 def test_too_few_patients_choose_no_level_of_the_mask() -> None:
     tally = batch([3.0, -3.0], [[1.0, 0.0], [0.0, 1.0]], [1, 0], [0, -1])
-    tally.overlaps[0.0] = [[0.9, 0.8, 0.7, 0.6, 0.5, 0.4]]
+    tally.overlaps[0.0] = counts(0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
     assert tally.calibration()[0].mask == 0.2
     assert tally.calibration(few_patients=True)[0].mask == 0.5
 
@@ -143,9 +170,9 @@ def test_what_came_apart_has_a_loss_and_no_other_figure() -> None:
 
 def test_brightness_must_gain_over_the_best_level_of_evidence_alone() -> None:
     tally = Tally(TASK)
-    tally.overlaps = {0.0: [[0.6, 0.5, 0.5, 0.5, 0.5, 0.5]], 4.0: [[0.6001, 0.5, 0.5, 0.5, 0.5, 0.5]]}
+    tally.overlaps = {0.0: counts(0.6, 0.5, 0.5, 0.5, 0.5, 0.5), 4.0: counts(0.6001, 0.5, 0.5, 0.5, 0.5, 0.5)}
     assert tally.mask_rule() == (0.0, 0.2)
-    tally.overlaps[4.0] = [[0.5, 0.5, 0.5, 0.62, 0.5, 0.5]]
+    tally.overlaps[4.0] = counts(0.5, 0.5, 0.5, 0.62, 0.5, 0.5)
     assert tally.mask_rule() == (4.0, 0.5)
 
 

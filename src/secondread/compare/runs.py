@@ -198,7 +198,8 @@ def _require_possible(plan: Plan) -> None:
     import torch
 
     with torch.no_grad():
-        build(plan.network).train()(torch.zeros(2, len(plan.recipe.channels), *plan.window))
+        least = sorted(plan.patch)[: plan.network.dimensions]
+        build(plan.network).train()(torch.zeros(2, len(plan.recipe.channels), *least))
 
 
 def _axes(plan: Plan) -> dict[str, str]:

@@ -304,16 +304,18 @@ def _caption(canvas: Image, study: Study, reading: Reading, with_truth: bool, zo
         draw.text((x + 26, y), text, fill=FAINT, font=_font(12))
         x += 26 + int(draw.textlength(text, font=_font(12))) + 18
     if study.picture is None:
-        _legend_scale(draw, x, y, zoom)
+        _legend_scale(draw, x, y, zoom, canvas.width - MARGIN)
 
 
-def _legend_scale(draw: ImageDraw, x: int, y: int, zoom: float) -> None:
-    """A bar of SCALE_MM between two ticks, for panels at ``zoom`` pixels a mm."""
-    end = x + round(SCALE_MM * zoom)
+def _legend_scale(draw: ImageDraw, x: int, y: int, zoom: float, right: float) -> None:
+    """A bar of SCALE_MM between two ticks, for panels at ``zoom`` pixels a mm; none where it would pass ``right``."""
+    text, end = f"{SCALE_MM} mm", x + round(SCALE_MM * zoom)
+    if end + 8 + draw.textlength(text, font=_font(12)) > right:
+        return
     draw.line((x, y + 8, end, y + 8), fill=FAINT, width=1)
     for tick in (x, end):
         draw.line((tick, y + 4, tick, y + 12), fill=FAINT, width=1)
-    draw.text((end + 8, y), f"{SCALE_MM} mm", fill=FAINT, font=_font(12))
+    draw.text((end + 8, y), text, fill=FAINT, font=_font(12))
 
 
 def _legend_ramp(draw: ImageDraw, x: int, y: int) -> int:

@@ -32,8 +32,7 @@ LEAST_TISSUE = 0.04
 """A slice with less foreground than this share is air, or the last shaving of a scalp."""
 
 SIDE = 160
-"""Slices are given at least this many pixels a side, or as many as training gave them: what it saw was never a crop of
-the head's own box."""
+"""Slices are padded to as many pixels a side as training gave them, and to no more than this."""
 
 CRANIAL_MM = 150.0
 """What lies further below the top of a head is neck, and is not read: a brain with its skull and scalp is 130 to 145 mm
@@ -106,8 +105,8 @@ class Slicewise:
     def _pooled(self, evidence: Tensor, read: list[Output]) -> Output:
         presence = self._network.presence_of(evidence, dimensions=3)
         if not read:
-            nothing = evidence.new_zeros(1, self.spec.categories)
-            return Output(evidence, presence, nothing)
+            sizes = self.spec.categories, 2 * self._network.backbone.deep_features
+            return Output(evidence, presence, *(evidence.new_zeros(1, n) for n in sizes))
         shows = torch.cat([out.presence for out in read]).softmax(0)
         category = (shows[:, None] * torch.cat([out.category for out in read])).sum(0, keepdim=True)
         features = torch.cat([out.features for out in read if out.features is not None]).mean(0, keepdim=True)
@@ -149,18 +148,18 @@ def batches_of(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
 def slices_of(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
     """Slices as a network of pictures takes them: (C, I, J, K') -> (B, C, row, column), superior up, air all round.
     ``patch``: as :class:`Slicewise`."""
-    air = volume.flatten(1).amin(1)
-    # Padded as a difference from air, for a constant is all that padding can give.
-    return hung(volume - air[:, None, None, None], axis, at, patch) + air[:, None, None]
+    air = volume.flatten(1).amin(1).tolist()
+    return torch.cat([plane_of(one[None], axis, at, patch, low) for one, low in zip(volume, air, strict=True)], dim=1)
 
 
-def hung(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
-    """(C, I, J, K') -> (B, C, row, column), superior up, zeros all round."""
+def plane_of(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int], around: float = 0.0) -> Tensor:
+    """(C, I, J, K') -> (B, C, row, column), superior up, padded with one value."""
     row, column = dict(PLANES)[axis]
     picked = volume.movedim((1 + axis, 1 + row, 1 + column), (0, 2, 3))[list(at)]
     if row == 2:
         picked = picked.flip(2)
-    return functional.pad(picked, [n for a in (column, row) for n in _padding(volume.shape[1 + a], patch[a])])
+    pads = [n for a in (column, row) for n in _padding(volume.shape[1 + a], patch[a])]
+    return functional.pad(picked, pads, value=around)
 
 
 def _normalised(slices: Tensor) -> Tensor:

@@ -115,12 +115,13 @@ def fit(
             state.optimizer.step()
             progress.step += 1
             average(state, progress.step)
-            tally.add(output, target, value.item())
+            tally.add(output, target, value.item(), studies=batch.studies if plan.sliced else None)
             if report:
                 report(f"epoch {progress.epoch + 1}, loss {value.item():.3f}", int(1000 * done), 1000)
         if not tally.losses:
             break  # the minutes were over before the first step
-        judged = validate(state.averaged, held_batches(feed, held, plan, device), loss, plan.task, plan.window, device)
+        batches = held_batches(feed, held, plan, device)
+        judged = validate(state.averaged, batches, loss, plan.task, plan.window, device, slices=plan.sliced)
         seconds = time.monotonic() - started
         close_epoch(state, tally.metrics(), judged.metrics(), seconds, precision, len(feed.broken), last=few)
         save_checkpoint(run / "checkpoints", state)
@@ -153,8 +154,8 @@ def painted(plan: Plan, held: Sequence[Case]) -> bool:
 def held_batches(
     feed: Source, held: Sequence[Case], plan: Plan, device: str, *, whole: bool = False
 ) -> Iterator[Batch]:
-    """The validation cases one by one, the same in each epoch; slices of them, where the network learns from slices, so
-    that both curves are of the same thing, unless they are wanted ``whole``.
+    """The validation cases one by one, the same in each epoch; slices of them, where the network learns from slices,
+    unless they are wanted ``whole``.
 
     Where none of them has a lesion and the plan implants them, each comes as it is and once more with a lesion: few
     heads then still say what is normal. Thresholds that real lesions can give are not for implanted ones to give.

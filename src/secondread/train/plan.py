@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from secondread.errors import ConfoundedError, DataError, UsageError
@@ -17,7 +18,7 @@ from secondread.formats import read_volume
 from secondread.infer import fits
 from secondread.infer.slicewise import SLICE_MM
 from secondread.models import BACKBONES, LESION, NetworkSpec, Precision, Task, loss_for
-from secondread.simulate import CONTRASTS
+from secondread.simulate import BatchSettings
 from secondread.train.augment import Strength
 from secondread.train.optimisers import kind_of
 from secondread.volume import Recipe, extent
@@ -47,10 +48,13 @@ FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
 
 COARSEST_SLICED_MM = 2 * SLICE_MM
-"""Larger voxels (by the cube root of their volume) leave little to see in a slice of SLICE_MM."""
+"""Of larger voxels (by the cube root of their volume) a slice shows little."""
 
 FEW_PATIENTS = 50
 """Fewer show too few kinds of lesions to learn from them alone."""
+
+TOGETHER = 4
+"""Slices that are cut from one slab of a volume."""
 
 SLICES, FEWEST_SLICED = 64, 8
 """Slices of each volume in an epoch, and of so many volumes, however few there are."""
@@ -68,7 +72,7 @@ class Plan:
         recipe: channels and the grid that studies are brought to.
         network: what is built.
         patch: (S) that one training sample covers; the whole study where it fits.
-        batch: samples a step.
+        batch: samples a step: a multiple of TOGETHER, where they are slices; simulated ones come besides.
         samples: samples an epoch.
         optimizer, learning_rate, loss: by name, see ``OPTIMIZERS`` and ``LOSSES``.
         epochs: how many; None when ``minutes`` decides.
@@ -79,7 +83,7 @@ class Plan:
         precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it (on a
             CPU for pictures alone), else float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
-        simulated: simulated slices for each one of the data, 0 to 1, where slices of known contrasts are learned from.
+        simulated: simulated slices for each one of the data, 0 to 1; for slices of contrasts that are simulated.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
         reasons: why, in words, for the report.
@@ -115,6 +119,19 @@ class Plan:
     def sliced(self) -> bool:
         """Whether a network of pictures learns from the slices of volumes; then these are the samples."""
         return self.network.dimensions < self.recipe.dimensions
+
+    def simulated_slices(self, difficulty: float = 1.0) -> BatchSettings:
+        """What simulated slices are drawn by. Raises UsageError: no such are drawn."""
+        if not self.sliced:
+            raise UsageError("slices are simulated where the slices of volumes are learned from")
+        return BatchSettings(
+            spacing=float(np.mean(self.recipe.spacing or ())),
+            contrasts=self.recipe.channels,
+            shape=self.window,
+            normal=0.25,
+            faintest=0.5,
+            difficulty=difficulty,
+        )
 
     @property
     def window(self) -> tuple[int, ...]:
@@ -180,7 +197,7 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         index: its included rows of the training split decide.
         overrides: any of OVERRIDES, NETWORK_OVERRIDES and GRID_OVERRIDES: ``size`` (side of a picture), ``spacing``
             (mm) and ``dimensions`` (of the network that reads volumes: 2 for their slices); None values are left out.
-        device: ``cpu`` plans for minutes, ``cuda`` for finer grids.
+        device: ``cpu`` plans for minutes, ``cuda`` for finer grids of volumes that are learned whole.
 
     Raises:
         UsageError: an unknown name or an impossible value among the overrides.
@@ -201,11 +218,11 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         recipe, patch = _pictures(rows, given, reasons)
         plan = on_grid(task, recipe, patch, len(rows))
     else:
-        recipe, patch, sliced = _volumes(rows, task, given, device, reasons)
+        recipe, patch, sliced = _volumes(rows, given, device, reasons, told=_told(index, task))
         samples = SLICES * max(len(rows), FEWEST_SLICED) if sliced else max(len(rows), FEWEST_VOLUMES)
         plan = on_grid(task, recipe, patch, samples, dimensions=2 if sliced else 3)
         patients = len({row.group for row in rows})
-        if sliced and patients < FEW_PATIENTS and set(recipe.channels) <= set(CONTRASTS):
+        if patients < FEW_PATIENTS and "simulated" not in given and _can_simulate(plan):
             plan = replace(plan, simulated=HALF)
             reasons.append(f"{patients} patients are few: for two slices of theirs one is simulated")
     if all(row.normal for row in rows):
@@ -219,6 +236,14 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
     return _settled(_override(replace(plan, reasons=tuple(reasons)), given), given)
 
 
+def _can_simulate(plan: Plan) -> bool:
+    try:
+        plan.simulated_slices()
+    except UsageError:
+        return False
+    return True
+
+
 def _refuse_strays(given: Mapping[str, Any], flat: bool) -> None:
     """Raise UsageError for what is for volumes and was given for pictures, and the reverse."""
     for name in ("spacing", "dimensions") if flat else ("size",):
@@ -229,11 +254,18 @@ def _refuse_strays(given: Mapping[str, Any], flat: bool) -> None:
             )
 
 
-def _sliced(rows: Sequence[Row], task: Task, voxel_mm: float, given: dict[str, Any]) -> bool:
-    """Whether the slices of volumes are learned from: as was asked for, or where every slice can teach and shows
-    enough."""
-    told = task.located and all(row.normal or row.mask is not None for row in rows)
-    usual = 2 if told and voxel_mm <= COARSEST_SLICED_MM else 3
+def _told(index: Index, task: Task) -> bool:
+    """Whether every slice of every volume that is learned from or validated on says what it shows."""
+    rows = [*teaching(index, "train"), *teaching(index, "validation")]
+    return task.located and all(row.normal or row.mask is not None for row in rows)
+
+
+def _sliced(native_mm: float, given: dict[str, Any], *, told: bool, ill: bool) -> bool:
+    """Whether the slices of volumes are learned from: as was asked for, or where each can teach, shows enough, and the
+    starter's network is to learn."""
+    mm = max(native_mm, _number("spacing", given.get("spacing", 0)))
+    own = set(NETWORK_OVERRIDES) & set(given)
+    usual = 2 if told and ill and not own and mm <= COARSEST_SLICED_MM else 3
     dimensions = int(_number("dimensions", given.pop("dimensions", usual)))
     if dimensions == 2 and not told:
         raise UsageError(
@@ -273,9 +305,15 @@ def _settled(plan: Plan, given: Mapping[str, Any]) -> Plan:
     """From the starter's weights where they fit and nobody chose: head MRI is grey, photographs are not. And the rate
     that suits the start and the optimizer, where nobody chose."""
     _require_fit(plan, given)
+    plan = _in_slabs(plan)
     if "start" not in given and (plan.recipe.channels == GREY or plan.sliced) and fits(plan.network):
         plan = replace(plan, start="starter")
     return plan if "learning_rate" in given else replace(plan, learning_rate=_rate(plan))
+
+
+def _in_slabs(plan: Plan) -> Plan:
+    """With a batch that whole slabs make up."""
+    return replace(plan, batch=-(-plan.batch // TOGETHER) * TOGETHER) if plan.sliced else plan
 
 
 def _rate(plan: Plan) -> float:
@@ -286,6 +324,8 @@ def _rate(plan: Plan) -> float:
 def _require_fit(plan: Plan, given: Mapping[str, Any]) -> None:
     if given.get("start") == "starter" and not fits(plan.network):
         raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
+    if plan.simulated:
+        plan.simulated_slices()
 
 
 def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
@@ -305,7 +345,7 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     for name in GRID_OVERRIDES:
         if name in given and float(given.pop(name)) not in (packed[name] or ()):
             raise UsageError(f"{name} was settled when the store was packed: pack again for another, or leave it out")
-    changed = _override(plan, given)
+    changed = _in_slabs(_override(plan, given))
     _require_fit(changed, given)
     if "start" not in given and not fits(changed.network):
         changed = replace(changed, start="cold")
@@ -380,7 +420,7 @@ def _pictures(rows: Sequence[Row], given: dict[str, Any], reasons: list[str]) ->
 
 
 def _volumes(
-    rows: Sequence[Row], task: Task, given: dict[str, Any], device: str, reasons: list[str]
+    rows: Sequence[Row], given: dict[str, Any], device: str, reasons: list[str], *, told: bool
 ) -> tuple[Recipe, tuple[int, ...], bool]:
     """The grid, the patch, and whether slices are learned from."""
     channels = _common_contrasts(rows, reasons)
@@ -388,7 +428,9 @@ def _volumes(
     # Nearly every head is to fit as a whole; a longer one is cut at random in training and read in windows.
     extent_mm = [sorted(column)[int(0.9 * (len(column) - 1))] for column in zip(*extents, strict=True)]
     native = [sorted(column)[len(column) // 2] for column in zip(*spacings, strict=True)]
-    sliced = _sliced(rows, task, math.prod(native) ** (1 / 3), given)
+    # Where all is normal, lesions are implanted, and only in a volume is it known where the neck begins.
+    ill = not all(row.normal for row in rows)
+    sliced = _sliced(math.prod(native) ** (1 / 3), given, told=told, ill=ill)
     budget = CPU_VOXELS if device == "cpu" else CUDA_VOXELS
     step = SLICE_MM if sliced else max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
     if "spacing" in given:

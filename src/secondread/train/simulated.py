@@ -21,6 +21,7 @@ from secondread.infer.slicewise import SLICE_MM
 from secondread.models import Task
 from secondread.simulate import CATEGORIES, NORMAL, BatchSettings, draw_batch, render_batch
 from secondread.store import Batch, Case
+from secondread.train.batches import one_of
 
 EASIEST = 0.15
 CLIMB = 0.6
@@ -150,17 +151,4 @@ def simulated_batch(
         category=labels,
         abnormal=(labels >= 0).to(torch.int8),
         studies=[f"sim-{number}-{b}" for b in range(len(labels))],
-    )
-
-
-def one_of(batch: Batch, b: int) -> Batch:
-    """Sample ``b`` of a batch, as a batch."""
-    row = slice(b, b + 1)
-    return Batch(
-        batch.images[row],
-        batch.masks[row],
-        batch.mask_known[row],
-        batch.category[row],
-        batch.abnormal[row],
-        batch.studies[row],
     )

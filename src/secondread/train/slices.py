@@ -1,6 +1,6 @@
 """Volumes as a network of pictures learns from them: slices in three planes.
 
-Axes: B batch, C channels, I J K' a prepared volume's (nearest to left, posterior, superior).
+Axes: I J K' a prepared volume's (nearest to left, posterior, superior).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from secondread.infer.slicewise import PLANES, batches_of, hung, slices_of, tissue_of, with_tissue
+from secondread.infer.slicewise import PLANES, batches_of, plane_of, slices_of, tissue_of, with_tissue
 from secondread.store import Batch, Case, Feed, Store, require_memory, slabs_of
-from secondread.train.plan import Plan
+from secondread.train.batches import joined, one_of
+from secondread.train.plan import TOGETHER, Plan
 
-TOGETHER, APART = 4, 8
-"""So many slices are cut from one slab, so many voxels apart. A store is read in columns: a slice costs as much as a
-slab."""
+APART = 7
+"""The slices of a slab are so many voxels apart. A store is read in columns: a slice costs as much as a slab."""
 
-THICK = (TOGETHER - 1) * APART + 1
+THICK = TOGETHER * APART
 
 HELD_EVERY = 6
 """Of a validation volume's neighbouring slices so many make one: the next says little else."""
@@ -45,39 +45,43 @@ def require_room(plan: Plan) -> None:
 
 
 def _read_at_once(plan: Plan) -> int:
-    return -(-plan.batch // TOGETHER) if plan.sliced else plan.batch
+    return plan.batch // TOGETHER if plan.sliced else plan.batch
 
 
 def from_slabs(slabs: Iterable[Batch], patch: Sequence[int]) -> Iterator[Batch]:
-    """The slices of a feed's slabs, of THICK voxels along one axis; TOGETHER times as many samples in each batch."""
+    """The slices of a feed's slabs, TOGETHER of each."""
     for batch in slabs:
         axis = list(batch.images.shape[2:]).index(THICK)
-        at = range(0, THICK, APART)
-        images = torch.cat([hung(volume, axis, at, patch) for volume in batch.images])
-        yield _with_truth(batch, images, axis, at, patch)
+        volumes = [one_of(batch, b) for b in range(len(batch.images))]
+        yield joined([_slices_of(volume, axis, _through_lesion(volume.masks[0], axis), patch) for volume in volumes])
 
 
 def from_volumes(volumes: Iterable[Batch], patch: Sequence[int]) -> Iterator[Batch]:
     """Slices of whole volumes, those of one plane after those of another."""
-    for batch in volumes:
-        (volume,) = batch.images
-        tissue = tissue_of(volume)
+    for volume in volumes:
+        tissue = tissue_of(volume.images[0])
         for axis, _ in PLANES:
             for at in batches_of(with_tissue(tissue, axis, HELD_EVERY)):
-                yield _with_truth(batch, slices_of(volume, axis, at, patch), axis, at, patch)
+                yield _slices_of(volume, axis, at, patch)
 
 
-def _with_truth(batch: Batch, images: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Batch:
-    """Slices ``at`` of each volume of ``batch``, one volume's after another's. What each teaches follows from its part
-    of the mask, where that is known: a label alone does not say which slices earned it."""
-    masks = torch.cat([hung(mask[None], axis, at, patch)[:, 0] for mask in batch.masks])
-    known, category = (values.repeat_interleave(len(at)) for values in (batch.mask_known, batch.category))
+def _through_lesion(mask: Tensor, axis: int) -> range:
+    """TOGETHER positions along an axis of a slab, the slice with most of a lesion among them."""
+    marked = (mask > 0).sum([a for a in range(3) if a != axis])
+    return range(int(marked.argmax()) % APART, THICK, APART)
+
+
+def _slices_of(volume: Batch, axis: int, at: Sequence[int], patch: Sequence[int]) -> Batch:
+    """Slices of a batch of one volume. What each teaches follows from its part of the mask, where that is known: a
+    label alone does not say which slices earned it."""
+    masks = plane_of(volume.masks, axis, at, patch)[:, 0]
     ill = (masks > 0).flatten(1).any(1)
+    known = volume.mask_known.expand(len(at))
     return Batch(
-        images=images,
+        images=slices_of(volume.images[0], axis, at, patch),
         masks=masks,
         mask_known=known,
-        category=torch.where(known & ill, category, -1),
+        category=torch.where(known & ill, volume.category, -1),
         abnormal=torch.where(known, ill.to(torch.int8), -1),
-        studies=[study for study in batch.studies for _ in at],
+        studies=volume.studies * len(at),
     )

@@ -31,8 +31,8 @@ CLEARLY = 0.005
 class Tally:
     """What was predicted and what was true, gathered over batches.
 
-    ``presence`` holds the logit, whether the study is abnormal, and its group; ``overlaps``, by weight of brightness,
-    the Dice of each study at each of MASK_LEVELS.
+    ``presence`` holds the logit, whether the study is abnormal, and its group; ``overlaps``, by weight of brightness
+    and study, what :func:`overlap_by_level` finds.
     """
 
     task: Task
@@ -40,7 +40,7 @@ class Tally:
     presence: list[tuple[float, int, str]] = field(default_factory=list)
     classes: list[tuple[int, int]] = field(default_factory=list)
     category: list[tuple[NDArray[np.float32], int]] = field(default_factory=list)
-    overlaps: dict[float, list[list[float]]] = field(default_factory=dict)
+    overlaps: dict[float, dict[str, NDArray[np.int64]]] = field(default_factory=dict)
 
     def add(
         self,
@@ -49,9 +49,11 @@ class Tally:
         loss: float,
         groups: Sequence[str] | None = None,
         images: Tensor | None = None,
+        studies: Sequence[str] | None = None,
     ) -> None:
         """Take one batch in. ``loss`` is the batch's mean; without ``groups`` each study is a patient of its own, and
-        without ``images`` masks are made by evidence alone."""
+        without ``images`` masks are made by evidence alone. Samples of one name in ``studies`` are slices of one study,
+        which has one Dice; without it each sample is a study."""
         self.losses.append((loss, len(target.abnormal)))
         z, c = output.presence.detach().float(), output.category.detach().float()
         p = z.sigmoid()
@@ -64,7 +66,7 @@ class Tally:
                 self.category.append((c[b].numpy(force=True), category))
             self._classify(float(p[b]), c[b].softmax(0), abnormal, category)
         if self.task.located:
-            self._overlap(output.evidence.detach(), target, images)
+            self._overlap(output.evidence.detach(), target, images, studies)
 
     def metrics(self) -> dict[str, float]:
         """``loss``, and ``accuracy``, ``presence_auc``, ``dice`` where they have a meaning."""
@@ -77,8 +79,8 @@ class Tally:
             from sklearn.metrics import roc_auc_score
 
             out["presence_auc"] = float(roc_auc_score(truth, logits))
-        if self.overlaps:
-            out["dice"] = float(np.mean([row[MASK_LEVELS.index(0.5)] for row in self.overlaps[0.0]]))
+        if PLAIN in self.dice_by_rule():
+            out["dice"] = self.dice_by_rule()[PLAIN]
         return out
 
     def calibration(
@@ -114,22 +116,28 @@ class Tally:
             joint = torch.cat([torch.tensor([1 - p]), p * c.cpu()])
             self.classes.append((int(joint.argmax()), 0 if abnormal == 0 else 1 + category))
 
-    def _overlap(self, evidence: Tensor, target: Target, images: Tensor | None) -> None:
-        """Dice of "something is here" for each study of the batch with a mask that is not empty."""
-        for b in (target.mask_known & (target.masks > 0).flatten(1).any(1)).nonzero().flatten().tolist():
+    def _overlap(self, evidence: Tensor, target: Target, images: Tensor | None, studies: Sequence[str] | None) -> None:
+        """Count the overlap of "something is here" with each mask that is known, and not empty unless it is a slice's:
+        what is marked where a study shows nothing lowers its Dice."""
+        useful = target.mask_known if studies else target.mask_known & (target.masks > 0).flatten(1).any(1)
+        for b in useful.nonzero().flatten().tolist():
             inside, brightness = target.masks[b] > 0, None if images is None else Brightness.of(images[b])
             for weight in (0.0,) if brightness is None else WEIGHTS:
                 agreed = evidence[b] if brightness is None else brightness.agreed(evidence[b], weight)
                 here = agreed.float().logsumexp(0).sigmoid()
-                self.overlaps.setdefault(weight, []).append(dice_by_level(here, inside))
+                counted = self.overlaps.setdefault(weight, {})
+                study = studies[b] if studies else f"#{len(counted)}"
+                counted[study] = counted.get(study, 0) + overlap_by_level(here, inside)
 
     def dice_by_rule(self) -> dict[tuple[float, float], float]:
         """Mean Dice for each weight of brightness and level of the mask that was tried."""
-        return {
-            (weight, level): float(mean)
-            for weight, rows in self.overlaps.items()
-            for level, mean in zip(MASK_LEVELS, np.mean(rows, axis=0), strict=True)
-        }
+        found: dict[tuple[float, float], float] = {}
+        for weight, studies in self.overlaps.items():
+            each = [2 * n[:, 0] / (n[:, 1] + n[:, 2]) for n in studies.values() if n[0, 2]]
+            if each:
+                means = np.mean(each, axis=0).tolist()
+                found |= {(weight, level): mean for level, mean in zip(MASK_LEVELS, means, strict=True)}
+        return found
 
     def dice_of(self, thresholds: Thresholds) -> dict[str, float]:
         """``dice`` of the masks that ``thresholds`` make; empty where there was nothing to compare them with."""
@@ -149,10 +157,11 @@ class Tally:
         return rule
 
 
-def dice_by_level(p: Tensor, inside: Tensor) -> list[float]:
-    """Dice of a probability map with a mask that is not empty, of one shape, for each of MASK_LEVELS."""
+def overlap_by_level(p: Tensor, inside: Tensor) -> NDArray[np.int64]:
+    """For each of MASK_LEVELS, how many voxels a probability map and a mask of its shape both mark, the map and the
+    mask: (6, 3)."""
     chosen = [p >= level for level in MASK_LEVELS]
-    return [float(2 * (m & inside).sum() / (m.sum() + inside.sum())) for m in chosen]
+    return np.array([[int((m & inside).sum()), int(m.sum()), int(inside.sum())] for m in chosen])
 
 
 def with_sigmoid(
@@ -176,6 +185,7 @@ def validate(
     mirror: bool = False,
     masks: bool = False,
     groups: Mapping[str, str] | None = None,
+    slices: bool = False,
 ) -> Tally:
     """Predict each validation study and gather what came of it.
 
@@ -184,6 +194,7 @@ def validate(
         mirror: ask the network as ``read`` does.
         masks: try every way of making masks, which takes about as long as the network.
         groups: the patient of each study.
+        slices: whether samples of one name are slices of one study.
     """
     tally = Tally(task)
     for batch in batches:
@@ -192,7 +203,7 @@ def validate(
         output = predict(network, images, patch, mirror=mirror)
         patients = [groups[study] for study in batch.studies] if groups else None
         value = total(loss(output, target, task)).item()
-        tally.add(output, target, value, patients, images if masks else None)
+        tally.add(output, target, value, patients, images if masks else None, batch.studies if slices else None)
     return tally
 
 
