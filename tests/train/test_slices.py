@@ -117,6 +117,7 @@ def test_a_run_on_slices_reads_volumes_and_exports(volumes: Index, tmp_path: Pat
     reader = load_model(tmp_path / "run")
     assert reader.spec.sliced
     assert reader.spec.normal == "normal"
+    assert "slice by slice" in (tmp_path / "run" / "model" / "CARD.md").read_text(encoding="utf-8")
     row = volumes.rows("test")[0]
     study = read_study(row.study, row.images, row.contrasts)
     reading = reader.read(study)

@@ -29,7 +29,8 @@ def card(spec: ModelSpec) -> str:
     recipe, facts = spec.recipe, spec.trained_on
     if recipe.spacing is not None:
         grid = " x ".join(f"{s:g}" for s in recipe.spacing)
-        reads = f"volumes with any of {', '.join(recipe.channels)}, resampled to {grid} mm"
+        how = ", slice by slice in three planes" if spec.sliced else ""
+        reads = f"volumes with any of {', '.join(recipe.channels)}, resampled to {grid} mm{how}"
     else:
         rows, columns = recipe.size or (0, 0)
         reads = f"pictures ({', '.join(recipe.channels)}), fitted into {rows} x {columns} pixels"

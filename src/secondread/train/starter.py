@@ -181,7 +181,7 @@ def card(pictures: ModelSpec, volumes: ModelSpec, judged: Mapping[str, float], h
 CARD = """# The starter model of secondread {version}
 
 **A research aid and no medical device: it has no regulatory clearance and must not decide about a patient.** It reads
-where no model is named, and trainings on grey pictures begin with its weights.
+where no model is named, and trainings on grey pictures and on slices of volumes begin with its weights.
 
 - **Made from** {simulated_pictures} simulated pictures and {real_scans} real scans: slices of bent MNI152 heads in
   three planes ({contrasts}) with lesions of the kinds {kinds}.
