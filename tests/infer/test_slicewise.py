@@ -152,3 +152,11 @@ def test_slices_are_parts_of_their_volume_or_pictures_of_their_own() -> None:
             Slicewise(louder, PATCH, apart=apart)(3 * study)
         for one, other in zip(once.seen, louder.seen, strict=True):
             torch.testing.assert_close(other, one if apart else 3 * one, atol=1e-4, rtol=1e-4)
+
+
+def test_a_glance_gives_the_features_of_a_whole_reading() -> None:
+    net, study = network(), head((11, 31, 22))
+    with torch.inference_mode():
+        whole, glance = Slicewise(net, PATCH)(study), Slicewise(net, PATCH, glance=True)(study)
+    torch.testing.assert_close(glance.features, whole.features, atol=1e-5, rtol=1e-4)
+    assert not torch.equal(glance.evidence, whole.evidence)

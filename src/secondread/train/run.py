@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from secondread.index import Index
 from secondread.infer import ClassPromise, ModelSpec, save_model
 from secondread.infer.slicewise import network_for
 from secondread.models import build, in_words, loss_for, precision_of
-from secondread.store import SPEC, Case, Feed, Folder, Place, Store
+from secondread.store import SPEC, Batch, Case, Feed, Folder, Place, Store
 from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
 from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
@@ -100,7 +100,7 @@ def train(
         raise UsageError(
             f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
         )
-    return finish(plan, state, feed, held, run, device, say)
+    return finish(plan, state, feed, held, run, device, say, progress)
 
 
 def begin(
@@ -195,6 +195,16 @@ def _silent(_: str) -> None:
     """Says nothing."""
 
 
+def reported(batches: Iterable[Batch], studies: int, report: Report | None) -> Iterator[Batch]:
+    """The batches, with progress told; reading whole volumes takes a while."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch.studies)
+        if report:
+            report("thresholds", done, studies)
+
+
 def finish(
     plan: Plan,
     state: State,
@@ -203,13 +213,14 @@ def finish(
     run: Path,
     device: str,
     say: Callable[[str], None] = _silent,
+    report: Report | None = None,
 ) -> Path:
     """Fit the kept epoch's thresholds and what is familiar to it, and write the model. Returns its folder."""
     state.averaged.load_state_dict(state.best)
     few, implants = too_few(held), painted(plan, held)
     network = network_for(state.averaged, plan.recipe, plan.patch)
     groups = {case.study: case.group for case in held}
-    batches = held_batches(feed, held, plan, device, whole=True)
+    batches = reported(held_batches(feed, held, plan, device, whole=True), len(held) * (1 + implants), report)
     loss = loss_for(plan.loss)
     # How bright implanted lesions are is our own doing, and says nothing of how to outline real ones.
     masks = not (few or implants)
@@ -219,7 +230,8 @@ def finish(
         promise = promise.model_copy(update={"abnormal": ClassPromise(groups=0, made=False)})
     learned = [case for members in feed.sampler.classes.values() for case in members]
     seen, judged = (feed.whole(spread(cases, MOST_STUDIES[plan.recipe.dimensions])) for cases in (learned, held))
-    familiarity = fit_familiarity(network, seen, judged, plan.patch, device, plan.seed)
+    glance = network_for(state.averaged, plan.recipe, plan.patch, glance=True)
+    familiarity = fit_familiarity(glance, seen, judged, plan.patch, device, plan.seed)
     progress = state.progress
     facts = {
         "epochs": progress.epoch,
