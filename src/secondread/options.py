@@ -53,7 +53,7 @@ Dimensions = Annotated[
     int | None,
     typer.Option(
         help="Of the network that reads volumes: 2 for slices in three planes, 3 for volumes.",
-        show_default="2 where every abnormal scan has a mask, and voxels are of 2.8 mm or less",
+        show_default="2 where every abnormal scan has a mask (or none is abnormal) and voxels are of 2.8 mm or less",
     ),
 ]
 Network = Annotated[str | None, typer.Option(help="segresnet, unet or resnet18.", show_default="segresnet")]

@@ -260,12 +260,12 @@ def _told(index: Index, task: Task) -> bool:
     return task.located and all(row.normal or row.mask is not None for row in rows)
 
 
-def _sliced(native_mm: float, given: dict[str, Any], *, told: bool, ill: bool) -> bool:
+def _sliced(native_mm: float, given: dict[str, Any], *, told: bool) -> bool:
     """Whether the slices of volumes are learned from: as was asked for, or where each can teach, shows enough, and the
     starter's network is to learn."""
     mm = max(native_mm, _number("spacing", given.get("spacing", 0)))
     own = set(NETWORK_OVERRIDES) & set(given)
-    usual = 2 if told and ill and not own and mm <= COARSEST_SLICED_MM else 3
+    usual = 2 if told and not own and mm <= COARSEST_SLICED_MM else 3
     dimensions = int(_number("dimensions", given.pop("dimensions", usual)))
     if dimensions == 2 and not told:
         raise UsageError(
@@ -428,9 +428,7 @@ def _volumes(
     # Nearly every head is to fit as a whole; a longer one is cut at random in training and read in windows.
     extent_mm = [sorted(column)[int(0.9 * (len(column) - 1))] for column in zip(*extents, strict=True)]
     native = [sorted(column)[len(column) // 2] for column in zip(*spacings, strict=True)]
-    # Where all is normal, lesions are implanted, and only in a volume is it known where the neck begins.
-    ill = not all(row.normal for row in rows)
-    sliced = _sliced(math.prod(native) ** (1 / 3), given, told=told, ill=ill)
+    sliced = _sliced(math.prod(native) ** (1 / 3), given, told=told)
     budget = CPU_VOXELS if device == "cpu" else CUDA_VOXELS
     step = SLICE_MM if sliced else max(MIN_SPACING_MM, (math.prod(extent_mm) / budget) ** (1 / 3))
     if "spacing" in given:
