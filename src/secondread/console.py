@@ -46,20 +46,22 @@ class Progress:
             transient=True,
         )
         self._task = self._bar.add_task("", total=None, visible=False)
-        self._stage, self._began, self._last_line = "", 0.0, 0.0
+        self._stage, self._began, self._last_line, self._first = "", 0.0, 0.0, 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         stage = what.split(",")[0].rstrip("0123456789 ")
         now = time.monotonic()
         if stage != self._stage:
-            self._stage, self._began, self._last_line = stage, now, now
+            # What was done before the first call, by an earlier run or stage, says nothing of the pace.
+            self._stage, self._began, self._last_line, self._first = stage, now, now, done
             self._bar.reset(self._task)
         if self._console.is_terminal:
             self._bar.update(self._task, description=what, completed=done, total=total, visible=True)
         elif now - self._last_line > LINE_EVERY_SECONDS or done >= total > 0:
             self._last_line = now
-            left = (now - self._began) * (total - done) / done if done else 0.0
-            share = f": {100 * done // total} %{_rate(what, done, now - self._began)}{_left(left)}" if total > 0 else ""
+            seconds, since = now - self._began, done - self._first
+            left = seconds * (total - done) / since if since else 0.0
+            share = f": {100 * done // total} %{_rate(what, since, seconds)}{_left(left)}" if total > 0 else ""
             sys.stderr.write(f"{what}{share}\n")
             sys.stderr.flush()
 
