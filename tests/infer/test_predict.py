@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from secondread.errors import ChecksumError, DataError
 from secondread.infer import ModelSpec, Reader, Thresholds, decide, load_model, open_model, predict, save_model
@@ -71,6 +72,22 @@ def test_windows_cover_every_voxel() -> None:
     network = network_of(volume_spec())
     out = predict(network, torch.zeros(1, 2, 70, 33, 81), (32, 32, 32))
     assert torch.isfinite(out.evidence).all()
+
+
+def test_a_window_s_evidence_is_let_go_once_it_is_blended() -> None:
+    held: list[StorageWeakRef] = []
+
+    class Keeps(SecondReader):
+        def forward(self, images: torch.Tensor, precision: torch.dtype = torch.float32) -> Output:
+            # That of this window is not there yet; that of the one before may still be.
+            assert sum(not one.expired() for one in held) <= 1
+            out = super().forward(images, precision)
+            held.append(StorageWeakRef(out.evidence.untyped_storage()))
+            return out
+
+    spec = volume_spec()
+    predict(Keeps(spec.network).eval(), torch.randn(1, spec.network.channels, 64, 64, 64), (16, 32, 32))
+    assert len(held) > 8
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

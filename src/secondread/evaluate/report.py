@@ -63,6 +63,7 @@ def render(result: Evaluation, gallery: Gallery, suspects: Sequence[Exhibit] = (
             losing=[line for line in result.lines if line.beats_baseline is False],
             figures=[_figure_row(line) for line in result.lines],
             pictures=_pictures(result),
+            sliced=_learned_from_slices(result.plan),
             panels=panels(result.judged, result.classes, result.lines, result.alarms),
             confusion=_confusion(result),
             audit=_audit_table(result.audit),
@@ -90,6 +91,12 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found | {"code": code_fingerprint()}
+
+
+def _learned_from_slices(plan: dict[str, Any]) -> bool:
+    """Whether a network of pictures learned from volumes."""
+    network, recipe = plan.get("network") or {}, plan.get("recipe") or {}
+    return network.get("dimensions") == 2 and recipe.get("spacing") is not None
 
 
 def _pictures(result: Evaluation) -> dict[str, Markup]:

@@ -91,7 +91,7 @@ def _windows(network: Network, images: Tensor, patch: Sequence[int]) -> Output:
         evidence[(slice(None), slice(None), *at)].addcmul_(out.evidence, weight)
         total[at] += weight
         # The evidence is blended already: a large scan's windows are not held until the end.
-        read.append(Output(out.evidence[:0], out.presence, out.category, out.features))
+        read.append(Output(out.evidence.new_empty(0), out.presence, out.category, out.features))
     evidence.masked_fill_(total == 0, AIR_LOGIT).div_(total.masked_fill_(total == 0, 1))
     strongest = torch.stack([out.presence for out in read]).max(0)
     categories = torch.stack([out.category for out in read])

@@ -109,7 +109,7 @@ class Slicewise:
                 slices = slices_of(images[0], axis, some, self._patch)
                 out = self._network(_normalised(slices) if self._apart else slices)
                 maps.append(_back(out.evidence, shape, self._patch, row, column))
-                read.append(Output(out.evidence[:0], out.presence, out.category))
+                read.append(Output(out.evidence.new_empty(0), out.presence, out.category))
                 features.append(out.features)
             _spread(total, count, torch.cat(maps), chosen, axis, row, column)
             seen.append(torch.cat([f for f in features if f is not None])[:: 1 if self._glance else LOOKED_AT])
