@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from secondread import console
 from secondread.console import Progress
 
 
@@ -13,7 +12,7 @@ def test_the_time_left_follows_from_what_was_done_since_it_was_watched(
 ) -> None:
     clock = iter([100.0, 160.0])
     with Progress() as progress:
-        monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr("time.monotonic", lambda: next(clock))
         progress("packing", 400, 1000)  # by an earlier run
         progress("packing", 520, 1000)
         monkeypatch.undo()
