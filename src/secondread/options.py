@@ -74,7 +74,7 @@ Precision = Annotated[
     str | None,
     typer.Option(
         help="float32 or bfloat16 in training.",
-        show_default="bfloat16 where the hardware has it, on a CPU for pictures alone",
+        show_default="bfloat16 where the hardware has it, on a CPU for pictures and slices alone",
     ),
 ]
 Memory = Annotated[int | None, typer.Option(help="MiB that the feed may hold.", show_default="400")]

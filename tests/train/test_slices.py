@@ -191,6 +191,8 @@ def test_slices_are_taken_where_every_slice_can_teach(volumes: Index, tmp_path: 
     first = next(row for row in rows if row.split == "train" and not row.normal)
     held = [replace(row, mask=None, split="validation") if row is first else row for row in rows]
     assert not make_plan(Index.of(held)).sliced
+    some = Index.of([replace(row, mask=None) if row is first else row for row in rows])
+    assert any("1 abnormal scans" in reason for reason in make_plan(some).reasons)
     labelled = Index.of([replace(row, mask=None) for row in fine.all_rows()])
     assert not make_plan(labelled).sliced
     with pytest.raises(UsageError, match="has a mask"):
@@ -207,6 +209,7 @@ def test_slices_are_simulated_where_the_simulator_can(volumes: Index, pictures: 
 
 def test_a_batch_of_slices_is_made_of_whole_slabs(volumes: Index) -> None:
     assert [make_plan(volumes, {**SLICED, "batch": n}).batch for n in (1, 4, 6)] == [4, 4, 8]
+    assert "a batch of 8 slices, not 6" in make_plan(volumes, {**SLICED, "batch": 6}).reasons[-1]
 
 
 def test_dimensions_are_settled_by_packing(volumes: Index, pictures: Index, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class Plan:
     def simulated_slices(self, difficulty: float = 1.0) -> BatchSettings:
         """What simulated slices are drawn by. Raises UsageError: no such are drawn."""
         if not self.sliced:
-            raise UsageError("slices are simulated where the slices of volumes are learned from")
+            raise UsageError("simulated is for volumes whose slices are learned from: leave it out of the plan")
         return BatchSettings(
             spacing=float(np.mean(self.recipe.spacing or ())),
             contrasts=self.recipe.channels,
@@ -313,7 +313,11 @@ def _settled(plan: Plan, given: Mapping[str, Any]) -> Plan:
 
 def _in_slabs(plan: Plan) -> Plan:
     """With a batch that whole slabs make up."""
-    return replace(plan, batch=-(-plan.batch // TOGETHER) * TOGETHER) if plan.sliced else plan
+    whole = -(-plan.batch // TOGETHER) * TOGETHER
+    if not plan.sliced or whole == plan.batch:
+        return plan
+    reason = f"a batch of {whole} slices, not {plan.batch}: {TOGETHER} are cut from a slab"
+    return replace(plan, batch=whole, reasons=(*plan.reasons, reason))
 
 
 def _rate(plan: Plan) -> float:
@@ -443,6 +447,11 @@ def _volumes(
     reasons.append(
         f"volumes at {' x '.join(f'{s:g}' for s in spacing)} mm, a head in {' x '.join(map(str, patch))} voxels"
     )
+    bare = sum(not row.normal and row.mask is None for row in rows)
+    if 0 < bare < sum(not row.normal for row in rows):
+        reasons.append(
+            f"{bare} abnormal scans to learn from have no mask: volumes are learned whole, not slice by slice"
+        )
     if sliced:
         reasons.append("every scan says which of its slices are abnormal: a network of slices in three planes learns")
     return Recipe(channels, spacing=spacing), patch, sliced

@@ -31,6 +31,9 @@ from secondread.train.validate import validate
 
 STORE_NAME = "store"
 STORE_ELSEWHERE = "store.json"
+MOST_NAMED = 10
+"""Of the studies that an index leaves out, so many are named."""
+
 LAST_KEPT = (
     f"validation has fewer than {FEWEST_GROUPS} patients, who cannot tell which epoch or which way of making masks "
     "is best: the model of the last epoch is kept, and masks begin at a probability of 0.5"
@@ -72,6 +75,8 @@ def train(
         say(str(index.accepted_leak))
     for note in () if resume else index.notes:
         say(printable(f"data: {note}"))
+    for excluded in () if resume else excluded_words(index):
+        say(excluded)
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if plan.start == "starter":
@@ -101,6 +106,15 @@ def train(
             f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
         )
     return finish(plan, state, feed, held, run, device, say, progress)
+
+
+def excluded_words(index: Index) -> list[str]:
+    """What the index leaves out and why, the first of it by name."""
+    left = [row for row in index.all_rows() if row.excluded]
+    said = [printable(f"left out: {row.study}: {row.reason}") for row in left[:MOST_NAMED]]
+    if len(left) > MOST_NAMED:
+        said.append(f"left out: {len(left) - MOST_NAMED} more; secondread index says which and why")
+    return said
 
 
 def begin(
