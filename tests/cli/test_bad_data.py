@@ -160,6 +160,7 @@ def test_pictures_of_every_mode_are_read_and_one_of_one_pixel_is_not(
     assert "1" in reason_of(tmp_path / "i.parquet", "dot")
     done = secondread("train", tmp_path / "i.parquet", "-o", tmp_path / "run", "--epochs", 1, "--size", 32)
     assert "left out" not in done.err, "what the index took, packing takes too"
+    assert "excluded: two/dot: dot.png is 1 x 1 pixels" in done.err
     odd = [data / "one" / "deep.png", data / "one" / "palette.png", data / "two" / "print.jpg"]
     odd += [data / "two" / "glass.png", data / "two" / "bits.png"]
     done = secondread("read", tmp_path / "run", *odd, data / "two" / "dot.png", "-o", tmp_path / "out")

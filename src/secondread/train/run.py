@@ -111,9 +111,9 @@ def train(
 def excluded_words(index: Index) -> list[str]:
     """What the index leaves out and why, the first of it by name."""
     left = [row for row in index.all_rows() if row.excluded]
-    said = [printable(f"left out: {row.study}: {row.reason}") for row in left[:MOST_NAMED]]
+    said = [printable(f"excluded: {row.study}: {row.reason}") for row in left[:MOST_NAMED]]
     if len(left) > MOST_NAMED:
-        said.append(f"left out: {len(left) - MOST_NAMED} more; secondread index says which and why")
+        said.append(f"excluded: {len(left) - MOST_NAMED} more; secondread index says which and why")
     return said
 
 
