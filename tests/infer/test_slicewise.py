@@ -25,8 +25,8 @@ def network() -> SecondReader:
 class Echo(SecondReader):
     """Says as evidence what it sees, and keeps it."""
 
-    def __init__(self) -> None:
-        super().__init__(NetworkSpec("segresnet", 2, 1, 2, width=8, stem=4))
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__(NetworkSpec("segresnet", 2, channels, 2, width=8, stem=4))
         self.seen: list[Tensor] = []
 
     def forward(self, images: Tensor, precision: torch.dtype = torch.float32) -> Output:
@@ -125,16 +125,7 @@ def test_the_neck_is_not_read() -> None:
 
 
 def test_several_contrasts_are_read_together_and_one_that_is_missing_stays_zero() -> None:
-    class Keeps(SecondReader):
-        def __init__(self) -> None:
-            super().__init__(NetworkSpec("segresnet", 2, 2, 2, width=8, stem=4))
-            self.seen: list[Tensor] = []
-
-        def forward(self, images: Tensor, precision: torch.dtype = torch.float32) -> Output:
-            self.seen.append(images)
-            return super().forward(images, precision)
-
-    net = Keeps().eval()
+    net = Echo(channels=2).eval()
     study = torch.cat([head((11, 31, 22)), torch.zeros(1, 1, *SHAPE)], dim=1)
     with torch.inference_mode():
         out = Slicewise(net, (32, 64, 32))(study)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from secondread.index.build import build_index, require_learnable, studies_in
     from secondread.index.conflicts import write_conflicts
     from secondread.index.leakage import GivenSplitLeaks, reporting_leaks
-    from secondread.index.summary import summarise
+    from secondread.index.summary import excluded_lines, summarise
     from secondread.index.table import SPLITS, AcceptedLeak, Index, Row
 
 _HOMES = {
@@ -22,6 +22,7 @@ _HOMES = {
     "Index": "table",
     "Row": "table",
     "build_index": "build",
+    "excluded_lines": "summary",
     "reporting_leaks": "leakage",
     "require_learnable": "build",
     "studies_in": "build",
@@ -36,6 +37,7 @@ __all__ = [
     "Index",
     "Row",
     "build_index",
+    "excluded_lines",
     "reporting_leaks",
     "require_learnable",
     "studies_in",

@@ -96,18 +96,26 @@ def _range(values: Sequence[Sequence[float]], form: str) -> str:
 def _excluded(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    reasons: dict[str, list[Row]] = {}
-    for row in rows:
-        reasons.setdefault(_common(row), []).append(row)
-    lines = [f"Excluded ({len(rows):,})"]
-    for reason, mine in sorted(reasons.items(), key=lambda item: -len(item[1]))[:MAX_LINES]:
-        others = f" and {len(mine) - 1:,} more" if len(mine) > 1 else ""
-        lines.append(printable(f"  {mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}"))
-    if len(reasons) > MAX_LINES:
-        lines.append(f"  and {len(reasons) - MAX_LINES:,} other reasons")
+    lines = [f"Excluded ({len(rows):,})", *(f"  {line}" for line in excluded_lines(rows))]
     if any(HIDDEN in row.study and row.images for row in rows):
         lines.append("  The index's column images has the files that hidden names stand for.")
     return "\n".join(lines)
+
+
+def excluded_lines(rows: Sequence[Row]) -> list[str]:
+    """For each reason why some of ``rows`` are excluded, the most frequent first: a study by name, how many more, and
+    the reason. None for those that are not."""
+    reasons: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.excluded:
+            reasons.setdefault(_common(row), []).append(row)
+    lines = []
+    for reason, mine in sorted(reasons.items(), key=lambda item: -len(item[1]))[:MAX_LINES]:
+        others = f" and {len(mine) - 1:,} more" if len(mine) > 1 else ""
+        lines.append(printable(f"{mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}"))
+    if len(reasons) > MAX_LINES:
+        lines.append(f"and {len(reasons) - MAX_LINES:,} other reasons")
+    return lines
 
 
 def _common(row: Row) -> str:

@@ -118,7 +118,7 @@ class ModelSpec(BaseModel):
     @property
     def window(self) -> tuple[int, ...]:
         """What the network takes at once: the patch, or a square that any slice of it fits into."""
-        return (max(self.patch),) * 2 if self.sliced else self.patch
+        return self.network.window(self.patch)
 
 
 def save_model(folder: Path, spec: ModelSpec, weights: Mapping[str, Tensor], card: str) -> None:

@@ -47,6 +47,10 @@ class NetworkSpec:
     decoder: bool = True
     dropout: float = 0.2
 
+    def window(self, patch: tuple[int, ...]) -> tuple[int, ...]:
+        """What the network takes of a patch at once: all of it, or, of a volume's slices, a square that any fits."""
+        return patch if len(patch) == self.dimensions else (max(patch),) * self.dimensions
+
 
 class SecondReader(nn.Module):
     """Images to evidence, presence and category.

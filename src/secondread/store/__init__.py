@@ -1,6 +1,6 @@
 """Packed, checksummed cases on disk, and the feed that brings them to a training step."""
 
-from secondread.store.feed import Batch, Feed, least_memory, require_memory, slabs_of
+from secondread.store.feed import Batch, Feed, least_memory, require_memory
 from secondread.store.layout import SPEC, Case
 from secondread.store.packing import pack
 from secondread.store.place import Folder, Place, place_of
@@ -21,5 +21,4 @@ __all__ = [
     "pack",
     "place_of",
     "require_memory",
-    "slabs_of",
 ]

@@ -139,9 +139,8 @@ class Feed:
         self.sampler = Sampler(cases, categories, store.recipe.channels, seed=seed, drop=drop)
         self.broken: dict[str, str] = {}
         self._memory = memory
-        self._patches = (self.patch,) if slabs is None else slabs_of(self.patch, slabs)
-        for one in self._patches:
-            require_memory(store.recipe, one, batch, memory)
+        self._patches = _patches_of(self.patch, slabs)
+        require_memory(store.recipe, self.patch, batch, memory, slabs)
 
     def epoch(self, n: int, steps: int, *, first: int = 0) -> Iterator[Batch]:
         """Batches ``first`` to ``steps - 1`` of epoch ``n``: random patches, balanced classes, contrasts dropped.
@@ -311,9 +310,11 @@ class _Filling:
         )
 
 
-def slabs_of(patch: Sequence[int], thick: int) -> tuple[tuple[int, ...], ...]:
-    """A patch of a volume made ``thick`` voxels thick along each axis in turn."""
-    return tuple(tuple(thick if axis == across else n for axis, n in enumerate(patch)) for across in range(len(patch)))
+def _patches_of(patch: tuple[int, ...], slabs: int | None) -> tuple[tuple[int, ...], ...]:
+    """The patch, or where ``slabs`` are wanted, it made so many voxels thick along each axis in turn."""
+    if slabs is None:
+        return (patch,)
+    return tuple(tuple(slabs if axis == across else n for axis, n in enumerate(patch)) for across in range(len(patch)))
 
 
 def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:
@@ -321,14 +322,15 @@ def least_memory(recipe: Recipe, patch: Sequence[int], batch: int) -> int:
     return OVERHEAD_BYTES + batch * (2 * _sample_bytes(recipe, patch) + _read_bytes(recipe, patch))
 
 
-def require_memory(recipe: Recipe, patch: Sequence[int], batch: int, memory: int) -> None:
-    """Raise UsageError where ``memory`` bytes are less than :func:`least_memory`."""
-    least = least_memory(recipe, patch, batch)
-    if memory < least:
-        raise UsageError(
-            f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {tuple(patch)}: it takes "
-            f"{(least >> 20) + 1} MiB (--memory-mib), or a smaller batch or patch"
-        )
+def require_memory(recipe: Recipe, patch: Sequence[int], batch: int, memory: int, slabs: int | None = None) -> None:
+    """Raise UsageError where ``memory`` bytes are less than :func:`least_memory`. ``slabs``: as :class:`Feed`."""
+    for one in _patches_of(tuple(patch), slabs):
+        least = least_memory(recipe, one, batch)
+        if memory < least:
+            raise UsageError(
+                f"{memory >> 20} MiB cannot hold two batches of {batch} patches of {one}: it takes "
+                f"{(least >> 20) + 1} MiB (--memory-mib), or a smaller batch or patch"
+            )
 
 
 def _sample_bytes(recipe: Recipe, size: Sequence[int]) -> int:

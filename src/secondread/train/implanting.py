@@ -10,7 +10,6 @@ import torch
 
 from secondread.models import LESION
 from secondread.simulate import ImplantSettings, draw_implants, implant
-from secondread.simulate.implant import KINDS
 from secondread.store import Batch
 from secondread.train.plan import Plan
 from secondread.train.simulated import difficulties
@@ -50,7 +49,7 @@ def with_lesions(
     p = replace(p, lesions=tuple(lesions if well else () for lesions, well in zip(p.lesions, healthy, strict=True)))
     images, masks = implant(batch.images.to(device), p)
     ill = (masks > 0).flatten(1).any(1).cpu()
-    kinds = torch.tensor([_category(lesions[0].kind, plan) if lesions else -1 for lesions in p.lesions])
+    kinds = torch.tensor([category_of(lesions[0].kind, plan) if lesions else -1 for lesions in p.lesions])
     return replace(
         batch,
         images=images,
@@ -61,9 +60,9 @@ def with_lesions(
     )
 
 
-def _category(kind: str, plan: Plan) -> int:
-    """Index of an implanted kind among the task's categories; -1 where it is none of them."""
+def category_of(kind: str, plan: Plan) -> int:
+    """Index of a simulated kind among the task's categories; -1 where it is none of them."""
     categories = plan.task.categories
     if categories == (LESION,):
         return 0
-    return categories.index(kind) if kind in KINDS and kind in categories else -1
+    return categories.index(kind) if kind in categories else -1

@@ -136,7 +136,7 @@ class Plan:
     @property
     def window(self) -> tuple[int, ...]:
         """What the network takes at once: the patch, or a square that any of its slices fits into."""
-        return (max(self.patch),) * 2 if self.sliced else self.patch
+        return self.network.window(self.patch)
 
     def save(self, path: Path) -> None:
         """Write as JSON. Raises ResourceError."""

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from secondread.models import LESION
 from secondread.simulate import CATEGORIES, draw_batch, render_batch
 from secondread.store import Batch
 from secondread.train.batches import joined
+from secondread.train.implanting import category_of
 from secondread.train.plan import Plan
 from secondread.train.simulated import EASIEST
 
@@ -55,13 +55,8 @@ class Rehearsal:
             drawn = render_batch(draw_batch(settings, AT_ONCE, int(rng.integers(2**62))), self._device)
             images[first : first + AT_ONCE] = drawn.images
             masks[first : first + AT_ONCE] = drawn.masks > 0
-            categories += [-1 if label < 0 else self._known_as(CATEGORIES[label]) for label in drawn.labels.tolist()]
+            categories += [-1 if label < 0 else category_of(CATEGORIES[label], plan) for label in drawn.labels.tolist()]
         return images, masks, categories
-
-    def _known_as(self, kind: str) -> int:
-        """Index of a simulated kind among the task's categories; -1 where it is none of them."""
-        names = self._plan.task.categories
-        return 0 if names == (LESION,) else names.index(kind) if kind in names else -1
 
     def _joined(self, batch: Batch, rng: np.random.Generator) -> Batch:
         images, masks, categories = self._slices

@@ -15,7 +15,7 @@ from secondread import __version__
 from secondread.discreet import printable
 from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
-from secondread.index import Index
+from secondread.index import Index, excluded_lines
 from secondread.infer import ClassPromise, ModelSpec, save_model
 from secondread.infer.slicewise import network_for
 from secondread.models import build, in_words, loss_for, precision_of
@@ -31,9 +31,6 @@ from secondread.train.validate import validate
 
 STORE_NAME = "store"
 STORE_ELSEWHERE = "store.json"
-MOST_NAMED = 10
-"""Of the studies that an index leaves out, so many are named."""
-
 LAST_KEPT = (
     f"validation has fewer than {FEWEST_GROUPS} patients, who cannot tell which epoch or which way of making masks "
     "is best: the model of the last epoch is kept, and masks begin at a probability of 0.5"
@@ -75,8 +72,8 @@ def train(
         say(str(index.accepted_leak))
     for note in () if resume else index.notes:
         say(printable(f"data: {note}"))
-    for excluded in () if resume else excluded_words(index):
-        say(excluded)
+    for line in () if resume else excluded_lines(index.all_rows()):
+        say(f"excluded: {line}")
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if plan.start == "starter":
@@ -106,15 +103,6 @@ def train(
             f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
         )
     return finish(plan, state, feed, held, run, device, say, progress)
-
-
-def excluded_words(index: Index) -> list[str]:
-    """What the index leaves out and why, the first of it by name."""
-    left = [row for row in index.all_rows() if row.excluded]
-    said = [printable(f"excluded: {row.study}: {row.reason}") for row in left[:MOST_NAMED]]
-    if len(left) > MOST_NAMED:
-        said.append(f"excluded: {len(left) - MOST_NAMED} more; secondread index says which and why")
-    return said
 
 
 def begin(

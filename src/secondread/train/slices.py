@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from secondread.infer.slicewise import PLANES, batches_of, plane_of, slices_of, tissue_of, with_tissue
-from secondread.store import Batch, Case, Feed, Store, require_memory, slabs_of
+from secondread.store import Batch, Case, Feed, Store, require_memory
 from secondread.train.batches import joined, one_of
 from secondread.train.plan import TOGETHER, Plan
 
@@ -34,14 +34,17 @@ def feed_for(store: Store, cases: Sequence[Case], plan: Plan) -> Feed:
         batch=_read_at_once(plan),
         seed=plan.seed,
         memory=plan.memory_mib << 20,
-        slabs=THICK if plan.sliced else None,
+        slabs=_slabs(plan),
     )
 
 
 def require_room(plan: Plan) -> None:
     """Raise UsageError where the plan's memory cannot hold what :func:`feed_for` needs."""
-    for patch in slabs_of(plan.patch, THICK) if plan.sliced else [plan.patch]:
-        require_memory(plan.recipe, patch, _read_at_once(plan), plan.memory_mib << 20)
+    require_memory(plan.recipe, plan.patch, _read_at_once(plan), plan.memory_mib << 20, _slabs(plan))
+
+
+def _slabs(plan: Plan) -> int | None:
+    return THICK if plan.sliced else None
 
 
 def _read_at_once(plan: Plan) -> int:

@@ -79,9 +79,8 @@ class Tally:
             from sklearn.metrics import roc_auc_score
 
             out["presence_auc"] = float(roc_auc_score(truth, logits))
-        if PLAIN in self.dice_by_rule():
-            out["dice"] = self.dice_by_rule()[PLAIN]
-        return out
+        found = self.dice_by_rule()
+        return out | ({"dice": found[PLAIN]} if PLAIN in found else {})
 
     def calibration(
         self, error_rate: float = ERROR_RATE, *, few_patients: bool = False
@@ -160,8 +159,11 @@ class Tally:
 def overlap_by_level(p: Tensor, inside: Tensor) -> NDArray[np.int64]:
     """For each of MASK_LEVELS, how many voxels a probability map and a mask of its shape both mark, the map and the
     mask: (6, 3)."""
-    chosen = [p >= level for level in MASK_LEVELS]
-    return np.array([[int((m & inside).sum()), int(m.sum()), int(inside.sum())] for m in chosen])
+    marked, inside = torch.stack([p.flatten() >= level for level in MASK_LEVELS]), inside.flatten()
+    # Brought to numpy once: a device is asked once for each scan, not for each count.
+    counts = [(marked & inside).sum(1), marked.sum(1), inside.sum().expand(len(marked))]
+    found: NDArray[np.int64] = torch.stack(counts, dim=1).numpy(force=True)
+    return found
 
 
 def with_sigmoid(
