@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from secondread.errors import DataError
 from secondread.volume import Geometry, Mask, Picture, Recipe, Study, Volume, prepare, prepare_mask
-from secondread.volume.prepare import axis_matrix, percentile_99
+from secondread.volume.foreground import percentile_99
+from secondread.volume.prepare import axis_matrix
 
 SHAPE = (14, 12, 10)
 SPACING = (1.0, 1.5, 2.0)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.volume import Study
-from secondread.volume.prepare import foreground
+from secondread.volume.foreground import foreground
 
 BRIGHT_DEVIATIONS = 1.5
 """Bright is this many standard deviations above the mean of the head."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.volume.prepare import CLIP_Z, foreground
+from secondread.volume.foreground import foreground
+from secondread.volume.prepare import CLIP_Z
 
 THUMBNAIL = {2: (12, 12), 3: (7, 7, 7)}
 """Cells of the thumbnail along each axis, by dimensions."""

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secondread.volume.prepare import foreground
+from secondread.volume.foreground import foreground
 
 WEIGHTS = (0.0, 1.0, 2.0, 4.0)
 """What a model chooses from: how much brightness counts beside evidence. 0 leaves evidence as it is."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from secondread.discreet import printable
 from secondread.files import write_whole
-from secondread.volume.prepare import FOREGROUND_SHARE, foreground
+from secondread.volume.foreground import box_of, foreground
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -185,14 +185,12 @@ def _cut(values: NDArray[Any], *, fixed: int, at: int) -> NDArray[Any]:
 
 def _head_box(scan: NDArray[np.float32]) -> tuple[slice, ...]:
     """Where the head is, with a margin of a twentieth: air around it would only make it smaller."""
-    inside = foreground(scan)
-    box = []
-    for axis, n in enumerate(scan.shape):
-        filled = np.flatnonzero(inside.mean(axis=tuple(a for a in range(3) if a != axis)) > FOREGROUND_SHARE)
-        first, last = (int(filled[0]), int(filled[-1]) + 1) if len(filled) else (0, n)
-        margin = max(1, (last - first) // 20)
-        box.append(slice(max(0, first - margin), min(n, last + margin)))
-    return tuple(box)
+    low, high = box_of(foreground(scan))
+    margins = [max(1, (last - first) // 20) for first, last in zip(low, high, strict=True)]
+    return tuple(
+        slice(max(0, first - margin), min(n, last + margin))
+        for first, last, margin, n in zip(low, high, margins, scan.shape, strict=True)
+    )
 
 
 def _limits(scan: NDArray[np.float32]) -> tuple[float, float]:

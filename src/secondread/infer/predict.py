@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from secondread.models import NetworkSpec, Output
-from secondread.volume.prepare import foreground
+from secondread.volume.foreground import foreground
 
 OVERLAP = 0.5
 """Neighbouring windows share this much of their length: evidence at a window's edge has seen half the context."""

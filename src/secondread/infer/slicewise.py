@@ -17,7 +17,8 @@ from torch.nn import functional
 from secondread.infer.predict import AIR_LOGIT, Network
 from secondread.models import NetworkSpec, Output, SecondReader
 from secondread.volume import Recipe, Study
-from secondread.volume.prepare import foreground, normalise
+from secondread.volume.foreground import foreground
+from secondread.volume.prepare import normalise
 
 SLICE_MM = 1.4
 """Voxel of a volume that is read slice by slice: a head of 224 mm fits 160 of them."""

@@ -25,7 +25,8 @@ from secondread.simulate.scene import Scene
 from secondread.simulate.settings import NORMAL, BatchSettings
 from secondread.simulate.tissues import Body, Canvas, paint_head
 from secondread.simulate.warp import Warp, warp_of
-from secondread.volume.prepare import CLIP_Z, FOREGROUND_LEVEL
+from secondread.volume.foreground import FOREGROUND_LEVEL
+from secondread.volume.prepare import CLIP_Z
 
 _LOOKED_AT = 20_000
 """Of larger images, the 99th percentile is taken from about so many voxels."""

@@ -26,7 +26,7 @@ from secondread.simulate.lesions import Box, ground_of, grow, layers, write_labe
 from secondread.simulate.looks import INDEX, KNOWN, looks_of, strange_looks
 from secondread.simulate.scene import Lesion
 from secondread.simulate.settings import Settings
-from secondread.volume.prepare import FOREGROUND_LEVEL
+from secondread.volume.foreground import foreground
 
 KINDS = ("glioma", "meningioma", "metastasis", "ms")
 """Kinds that can be implanted: a sella is not found by brightness alone."""
@@ -198,8 +198,7 @@ def _box(lesion: Lesion, shape: torch.Size, spacing: tuple[float, ...]) -> Box:
 def _inner(image: Tensor, spacing: tuple[float, ...]) -> Tensor:
     """(*N): near 1 well inside the head, falling to 0 in the air: the foreground, smoothed over some centimetres."""
     first = image[int(image.flatten(1).any(1).float().argmax())]
-    high = first.flatten()[:: max(1, first.numel() // 20_000)].quantile(0.99)
-    inside = (first > first.min() + FOREGROUND_LEVEL * (high - first.min())).float()
+    inside = torch.from_numpy(foreground(first.numpy(force=True))).to(first)
     return _smooth(inside, _INNER_MM, spacing)
 
 

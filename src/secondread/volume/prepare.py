@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from secondread.errors import DataError
+from secondread.volume.foreground import box_of, foreground
 from secondread.volume.geometry import Geometry
 from secondread.volume.volume import Mask, Picture, Study, Volume
 
@@ -25,13 +26,6 @@ T = TypeVar("T", bound=np.generic)
 
 CLIP_Z = 10.0
 """Normalised voxels are cut at this many standard deviations."""
-
-FOREGROUND_LEVEL = 0.1
-"""Foreground is brighter than this share of the way from the darkest voxel to the 99th percentile."""
-
-FOREGROUND_SHARE = 0.01
-"""A plane belongs to the foreground box when at least this share of it is foreground: specks of noise do not count."""
-
 
 SAME_VOXEL = 1e-4
 """Grids whose voxels lie no further apart than this share of a voxel are one."""
@@ -192,27 +186,6 @@ def prepare_mask(mask: Mask, reference: Geometry, frame: Frame) -> NDArray[np.ui
     return frame.mask_from_scan(mask.labels)
 
 
-def foreground(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Voxels that are not air: brighter than FOREGROUND_LEVEL of the way from darkest to the 99th percentile."""
-    low, high = float(voxels.min()), percentile_99(voxels)
-    return voxels > low + FOREGROUND_LEVEL * (high - low)
-
-
-def percentile_99(voxels: NDArray[np.float32]) -> float:
-    """``np.percentile(voxels, 99)``, sorted among the brightest alone: where every 97th voxel says those begin."""
-    flat = voxels.ravel(order="K")
-    last = 0.99 * (flat.size - 1)
-    sample = flat[::97]
-    bright = flat[flat >= np.partition(sample, int(0.97 * (sample.size - 1)))[int(0.97 * (sample.size - 1))]]
-    missing = flat.size - bright.size
-    if missing > int(last):  # the sample was no fair one
-        return float(np.percentile(flat, 99))
-    at = int(last) - missing
-    ranked = np.partition(bright, [at, min(at + 1, bright.size - 1)])
-    below, above = float(ranked[at]), float(ranked[min(at + 1, bright.size - 1)])
-    return below + (above - below) * (last - int(last))
-
-
 def axis_matrix(n: int, m: int, start: float, step: float, *, beyond: bool = True) -> csr_array:
     """Weights that resample n samples to m: sparse (m, n) float32.
 
@@ -248,7 +221,7 @@ def _prepare_picture(picture: Picture, recipe: Recipe) -> Prepared:
 
 def _picture_frame(grey: NDArray[np.float32], size: tuple[int, int]) -> Frame:
     # The head (or the whole photograph) is centred and fills the frame, aspect kept, whatever border a source adds.
-    low, high = _box(foreground(grey))
+    low, high = box_of(foreground(grey))
     extent = [max(1.0, b - a) for a, b in zip(low, high, strict=True)]
     step = max(e / s for e, s in zip(extent, size, strict=True))
     start = tuple(a + e / 2 - s * step / 2 for a, e, s in zip(low, extent, size, strict=True))
@@ -259,7 +232,7 @@ def _volume_frame(volume: Volume, spacing: tuple[float, float, float]) -> Frame:
     order, flips = volume.geometry.canonical_axes()
     inside = np.transpose(foreground(volume.voxels.astype(np.float32, copy=False)), order)
     flipped = tuple(a for a, flip in enumerate(flips) if flip)
-    low, high = _box(np.flip(inside, flipped) if flipped else inside)
+    low, high = box_of(np.flip(inside, flipped) if flipped else inside)
     step = tuple(s / volume.geometry.spacing[o] for s, o in zip(spacing, order, strict=True))
     size = tuple(max(1, int(np.ceil((b - a) / t - 1e-6))) for a, b, t in zip(low, high, step, strict=True))
     start = tuple((a + b) / 2 - n * t / 2 for a, b, n, t in zip(low, high, size, step, strict=True))
@@ -279,17 +252,6 @@ def _on_grid(voxels: NDArray[np.float32], source: Geometry, target: Geometry) ->
     way = np.linalg.inv(source.affine) @ target.affine
     out = affine_transform(voxels, way[:3, :3], way[:3, 3], target.shape, order=1, mode="constant", cval=voxels.min())
     return np.asarray(out, np.float32)
-
-
-def _box(inside: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    """First and one-past-last plane of the foreground per axis; the whole grid where there is none."""
-    low, high = [], []
-    for axis, n in enumerate(inside.shape):
-        share = inside.mean(axis=tuple(a for a in range(inside.ndim) if a != axis))
-        planes = np.flatnonzero(share > FOREGROUND_SHARE)
-        low.append(int(planes[0]) if len(planes) else 0)
-        high.append(int(planes[-1]) + 1 if len(planes) else n)
-    return low, high
 
 
 def normalise(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
