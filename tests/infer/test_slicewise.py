@@ -151,3 +151,11 @@ def test_a_glance_gives_the_features_of_a_whole_reading() -> None:
         whole, glance = Slicewise(net, PATCH)(study), Slicewise(net, PATCH, glance=True)(study)
     torch.testing.assert_close(glance.features, whole.features, atol=1e-5, rtol=1e-4)
     assert not torch.equal(glance.evidence, whole.evidence)
+
+
+def test_a_volume_much_larger_than_a_head_is_read_in_whole_slices_of_which_fewer_go_at_once() -> None:
+    large = torch.nn.functional.interpolate(head(), size=(320, 40, 240), mode="nearest")
+    echo = Echo().eval()
+    predict(Slicewise(echo, (40, 40, 40)), large, (40, 40, 40))
+    assert {tuple(images.shape[2:]) for images in echo.seen} == {(40, 320), (240, 320), (240, 40)}
+    assert max(images.shape[0] * images[0, 0].numel() for images in echo.seen) <= slicewise.AT_ONCE * SIDE**2

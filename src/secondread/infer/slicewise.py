@@ -27,7 +27,7 @@ EVERY = 2
 """Of neighbouring slices every second is read; evidence between two is their mean."""
 
 AT_ONCE = 16
-"""Slices in one batch."""
+"""Slices of SIDE x SIDE pixels in one batch; fewer where they are larger."""
 
 LEAST_TISSUE = 0.04
 """A slice with less foreground than this share is air, or the last shaving of a scalp."""
@@ -75,6 +75,9 @@ class Slicewise:
     counting most; features are the mean over every LOOKED_AT-th slice.
     """
 
+    whole = True
+    """Slices are read as large as they are: cut into overlapping blocks, a large volume would be read eight times."""
+
     def __init__(
         self,
         network: SecondReader,
@@ -106,7 +109,8 @@ class Slicewise:
             if not chosen:
                 continue
             maps, features = [], []
-            for some in batches_of(chosen):
+            at_once = max(1, AT_ONCE * SIDE**2 // max(SIDE**2, shape[row] * shape[column]))
+            for some in batches_of(chosen, at_once):
                 slices = slices_of(images[0], axis, some, self._patch)
                 out = self._network(_normalised(slices) if self._apart else slices)
                 maps.append(_back(out.evidence, shape, self._patch, row, column))
@@ -154,9 +158,9 @@ def with_tissue(tissue: Tensor, axis: int, every: int) -> list[int]:
     return [n for n in range(every // 2, len(share), every) if float(share[n]) >= LEAST_TISSUE]
 
 
-def batches_of(chosen: Sequence[int]) -> Iterator[Sequence[int]]:
-    """AT_ONCE at a time."""
-    return (chosen[n : n + AT_ONCE] for n in range(0, len(chosen), AT_ONCE))
+def batches_of(chosen: Sequence[int], at_once: int = AT_ONCE) -> Iterator[Sequence[int]]:
+    """So many at a time."""
+    return (chosen[n : n + at_once] for n in range(0, len(chosen), at_once))
 
 
 def slices_of(volume: Tensor, axis: int, at: Sequence[int], patch: Sequence[int]) -> Tensor:
