@@ -26,6 +26,10 @@ NOISY_SHARE = 0.9
 """A block of noisy air has at least this share of voxels that are not darkest; one at the rim of a stripped brain has
 fewer."""
 
+LEAST_SPREAD = 0.05
+"""Of noisy air the standard deviation is at least this share of the mean (Rayleigh noise: 0.52; interpolated to much
+finer voxels, less). What is more even than that was drawn, not measured."""
+
 BLOCKS = 8
 """A scan is looked at for air in so many blocks along each axis."""
 
@@ -71,9 +75,10 @@ def _noise_level(voxels: NDArray[np.float32], darkest: float) -> float:
     # Planes that a program has padded a scan with hold no noise.
     some = some[tuple(map(slice, *box_of(some > 0, share=0.0)))]
     blocks = _border_blocks(some)
-    levels = blocks.mean(axis=1) + NOISE_DEVIATIONS * blocks.std(axis=1)
+    mean, deviation = blocks.mean(axis=1), blocks.std(axis=1)
+    levels = mean + NOISE_DEVIATIONS * deviation
     air = levels < NOISE_LEVEL * percentile_99(some)
-    noisy = air & ((blocks > 0).mean(axis=1) > NOISY_SHARE)
+    noisy = air & ((blocks > 0).mean(axis=1) > NOISY_SHARE) & (deviation > LEAST_SPREAD * mean)
     if 2 * noisy.sum() <= air.sum():
         return 0.0
     return float(np.quantile(levels[noisy], 0.25))
