@@ -2,9 +2,9 @@
 
     python benchmarks/folds.py DATA [--folds 5] [--minutes 20] [--only 1 2] [--cold] [--out FOLDER]
 
-Groups tied by near-duplicates move as one, and classes are spread evenly over the folds. An eighth of what a fold
-leaves to learn from chooses its epoch and its thresholds. Each fold is a run of ``secondread train`` with its own
-report; a call goes on where another ended. Prints one JSON object: the figures over all studies judged so far, with
+Groups tied by near-duplicates move as one, and classes are spread evenly over the folds. A tenth of the studies, dealt
+as ``secondread index`` deals them, chooses the thresholds of a fold. Each fold is a run of ``secondread train`` with
+its own report; a call goes on where another ended. Prints one JSON object: the figures over all studies judged so far, with
 95 % intervals over groups, and each fold's own.
 """
 
@@ -28,11 +28,11 @@ from secondread.evaluate.intervals import Figure
 from secondread.evaluate.lines import Measure, auc_of, mean_of
 from secondread.evaluate.predictions import read_predictions
 from secondread.index import Index, Row, build_index
-from secondread.index.split import units
+from secondread.index.split import freeze, units
 from secondread.train import train
 
-HELD = 8
-"""One part of so many, of what is left to learn from, is for validation; fewer, where there are fewer groups."""
+HELD = 0.1
+"""Share of the studies that is for validation."""
 
 OWN = ("accuracy", "dice", "baseline_dice", "slice_presence_auc", "baseline_slice_presence_auc", "peak_in_mask")
 """Figures told of each fold, as far as its report has them."""
@@ -82,13 +82,11 @@ def judged(index: Index, run: Path, overrides: Mapping[str, Any], progress: Prog
 def folds(rows: Sequence[Row], count: int) -> Iterator[Index]:
     """An index for each fold; its test studies are those of no other."""
     labels, unit = np.array([row.label or "" for row in rows]), units(rows)
-    for learn, judge in StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, unit):
-        parts = min(HELD, len(set(unit[learn])))
-        inner = StratifiedGroupKFold(parts, shuffle=True, random_state=0).split(learn, labels[learn], unit[learn])
-        held = learn[next(iter(inner))[1]]
-        side = np.full(len(rows), "train", object)
-        side[judge], side[held] = "test", "validation"
-        yield Index.of([replace(row, split=str(s)) for row, s in zip(rows, side, strict=True)])
+    for _, judge in StratifiedGroupKFold(count, shuffle=True, random_state=0).split(labels, labels, unit):
+        judged_here = set(judge.tolist())
+        tested = [replace(row, split="test" if n in judged_here else None) for n, row in enumerate(rows)]
+        sides, _ = freeze(tested, seed=0, fractions=(1 - HELD, HELD, 0.0))
+        yield Index.of([replace(row, split=side) for row, side in zip(rows, sides, strict=True)])
 
 
 def pooled(tables: Sequence[pl.DataFrame]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """The starter model: made again from one command, and measured on real scans that it never saw.
 
-    python benchmarks/starter.py make [--out FOLDER] [--work FOLDER] [--epochs N] [--samples N] [--threads N]
+    python benchmarks/starter.py make [--go-on] [--out FOLDER] [--work FOLDER] [--epochs N] [--samples N] [--threads N]
     python benchmarks/starter.py measure [--data FOLDER] [--model RUN]
 
 ``make`` trains on simulated scans alone (on a GPU where there is one), chooses thresholds on simulated scans, and
 writes what ``read`` uses without a model; a training that was cut off goes on from its newest checkpoint in ``--work``.
+With ``--go-on`` it begins with the weights of the starter that is packaged.
 
 ``measure`` reads, with the packaged starter or with a model that was trained on healthy heads, FLAIR alone, T1 with
 contrast alone and T1 alone of each tumour patient (``tumour/*/*_flair.nii.gz``, ``*_t1ce.nii.gz``, ``*_t1.nii.gz``,
@@ -21,7 +22,6 @@ import json
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb")
     make = verbs.add_parser("make")
+    make.add_argument("--go-on", action="store_true")
     make.add_argument("--out", type=Path, default=STARTER)
     make.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "secondread-starter")
     make.add_argument("--epochs", type=int, default=Curriculum.epochs)
@@ -60,7 +61,7 @@ def main() -> None:
     if given.verb == "make":
         torch.set_num_threads(given.threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        curriculum = replace(Curriculum(), epochs=given.epochs, samples=given.samples)
+        curriculum = Curriculum(given.epochs, given.samples, start="starter" if given.go_on else "cold")
         with Progress() as progress:
             make_starter(curriculum, given.out, given.work, device=device, report=progress)
         return

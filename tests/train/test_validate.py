@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from secondread.infer import calibrated
 from secondread.infer.brightness import WEIGHTS
 from secondread.models import NetworkSpec, Output, Target, Task, build, loss_for
-from secondread.store import Batch
+from secondread.store import Batch, Case
 from secondread.train.checkpoint import Progress, State
 from secondread.train.loop import FEWEST_GROUPS, close_epoch, too_few
 from secondread.train.validate import Tally, score, validate
@@ -155,8 +155,19 @@ def test_too_few_patients_choose_no_level_of_the_mask() -> None:
 
 @pytest.mark.parametrize(("patients", "few"), [(FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)])
 def test_studies_of_one_patient_are_one_voice(patients: int, few: bool) -> None:
-    assert too_few([SimpleNamespace(group=f"p{n % patients}") for n in range(50)]) is few  # type: ignore[misc]
+    assert too_few(held(50, patients, normal=False)) is few
     assert not too_few([])  # of simulated samples, each is a patient of its own
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_few_patients_with_a_lesion_or_without_one_choose_no_epoch_among_many_others(normal: bool) -> None:
+    assert too_few([*held(40, 40, normal=normal), *held(90, 3, normal=not normal)])
+    assert not too_few([*held(40, 40, normal=normal), *held(90, FEWEST_GROUPS, normal=not normal)])
+
+
+def held(studies: int, patients: int, *, normal: bool) -> list[Case]:
+    cases = (SimpleNamespace(group=f"{normal}-{n % patients}", normal=normal, mask_voxels=0) for n in range(studies))
+    return list(cases)  # type: ignore[arg-type]
 
 
 def test_what_came_apart_has_a_loss_and_no_other_figure() -> None:

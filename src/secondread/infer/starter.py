@@ -89,11 +89,12 @@ def begin_with_starter(network: SecondReader, categories: Sequence[str], channel
         raise UsageError("the starter model is of another network: train with --cold")
     own, theirs = network.state_dict(), starter.state_dict()
     known = [_known_as(name, spec.categories) for name in categories]
+    same = tuple(categories) == spec.categories
     for name, value in own.items():
         given = theirs.get(name)
         if given is None:
             continue
-        if given.shape == value.shape and not name.startswith(_BY_CATEGORY):
+        if given.shape == value.shape and (same or not name.startswith(_BY_CATEGORY)):
             value.copy_(given)
         elif name == _FIRST:
             clearest = next((channels.index(name) for name in CLEAREST if name in channels), None)

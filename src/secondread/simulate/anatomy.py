@@ -34,17 +34,18 @@ _PAD_MM = 30
 _CLOSING_MM = 9.0
 _SHARPEN_MM = 2.5
 
-# Ellipsoids, as (centre, radii) in MNI mm; each is there on both sides.
-_Ellipsoid = tuple[Triple, Triple]
-_EYES: list[_Ellipsoid] = [((33.0, 64.0, -36.0), (12.0, 12.0, 12.0))]
-_ORBITS: list[_Ellipsoid] = [((31.0, 52.0, -36.0), (18.0, 26.0, 18.0))]
-_FLESH: list[_Ellipsoid] = [
+Ellipsoid = tuple[Triple, Triple]
+"""Centre and radii in MNI mm; one beside the midline is there on both sides."""
+
+_EYES: list[Ellipsoid] = [((33.0, 64.0, -36.0), (12.0, 12.0, 12.0))]
+_ORBITS: list[Ellipsoid] = [((31.0, 52.0, -36.0), (18.0, 26.0, 18.0))]
+_FLESH: list[Ellipsoid] = [
     ((0.0, 24.0, -62.0), (66.0, 72.0, 72.0)),  # face
     ((0.0, 96.0, -54.0), (15.0, 20.0, 22.0)),  # nose
     ((0.0, 62.0, -104.0), (34.0, 36.0, 30.0)),  # chin
     ((0.0, -28.0, -90.0), (58.0, 62.0, 70.0)),  # neck
 ]
-_CAVITIES: list[_Ellipsoid] = [
+_CAVITIES: list[Ellipsoid] = [
     ((7.0, 62.0, -58.0), (4.0, 26.0, 20.0)),  # nose
     ((0.0, 24.0, -46.0), (12.0, 13.0, 9.0)),  # sphenoid sinus
     ((28.0, 58.0, -64.0), (13.0, 15.0, 16.0)),  # maxillary sinus
@@ -235,7 +236,7 @@ def _face(shape: tuple[int, ...], origin: NDArray[np.float64]) -> list[Floats]:
     return [_outside((np.abs(x), y, z), shapes) for shapes in (_FLESH, _CAVITIES, _ORBITS, _EYES)]
 
 
-def _outside(at: tuple[NDArray[np.float64], ...], shapes: list[_Ellipsoid]) -> Floats:
+def _outside(at: tuple[NDArray[np.float64], ...], shapes: list[Ellipsoid]) -> Floats:
     """About how many mm each place lies outside the nearest of some ellipsoids."""
     nearest: Floats | None = None
     for centre, radii in shapes:

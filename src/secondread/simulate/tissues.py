@@ -11,13 +11,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from secondread.simulate.anatomy import SHELL, Atlas
+from secondread.simulate.anatomy import SHELL, Atlas, Ellipsoid
 from secondread.simulate.fields import SIDE, noise_at
 from secondread.simulate.looks import INDEX
-from secondread.simulate.scene import Head
+from secondread.simulate.scene import Head, Triple
 from secondread.simulate.warp import Warp
 
 _FINE_MM = 5.0
+
+# What every head has at the base of its skull, and what a lesion may look like. Places and sizes as anatomical atlases
+# give them, to some millimetres.
+_BASE: list[Ellipsoid] = [
+    ((0.0, -3.0, -42.0), (10.0, 6.5, 9.0)),  # clivus, from the sella down
+    ((0.0, -7.0, -49.0), (11.0, 6.5, 9.0)),
+    ((0.0, -12.0, -57.0), (12.0, 6.5, 10.0)),
+    ((17.0, -14.0, -46.0), (13.0, 6.0, 5.0)),  # tip of the petrous bone
+]
+_GLAND: list[Ellipsoid] = [((0.0, 4.0, -34.0), (6.0, 4.5, 3.2))]
+_POSTERIOR_LOBE: list[Ellipsoid] = [((0.0, -1.0, -34.0), (2.6, 1.6, 2.2))]
+_STALK: list[Ellipsoid] = [((0.0, 2.5, -26.0), (1.3, 1.5, 6.5))]
+_CAROTIDS: list[Ellipsoid] = [((11.0, 3.0, -34.0), (3.0, 7.0, 3.0)), ((12.0, -4.0, -42.0), (2.6, 2.6, 8.0))]
+_CAVERNOUS: list[Ellipsoid] = [((11.0, 2.0, -34.0), (4.5, 9.0, 6.0))]
+_BASILAR: list[Ellipsoid] = [((0.0, -10.0, -36.0), (1.7, 1.7, 13.0))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +101,7 @@ def paint_head(canvas: Canvas, heads: Sequence[Head], maps: Atlas, warp: Warp, v
     plexus = ((warp.clutter[:, 0] - 0.9) * 2).clamp(0, 1) * ramp(-1 - ventricle, voxel)
     canvas.cover("choroid", plexus * (within - grey).clamp(0, 1))
     fluid = within * (1 - grey)
+    _paint_base(canvas, one, warp, 1 - grey, voxel)
     _paint_vessels(canvas, one, warp, shell["depth"], above, within, fluid, voxel)
     spots = ((fine[:, 3] - 3.4 + 1.4 * one["spots"]) * 2).clamp(0, 1) * white * (one["spots"] > 0.05)
     canvas.cover("plaque", spots * 0.8)
@@ -98,7 +114,10 @@ def ramp(mm: Tensor, voxel: Tensor) -> Tensor:
 
 
 def _per_head(heads: Sequence[Head], device: torch.device) -> dict[str, Tensor]:
-    names = ("sulci", "folds", "texture", "rim_mm", "bone_mm", "scalp_mm", "spots", "caps", "vessels")
+    names = (
+        *("sulci", "folds", "texture", "rim_mm", "bone_mm", "scalp_mm", "spots", "caps", "vessels"),
+        *("gland", "bright_lobe", "base_fat"),
+    )
     return {
         name: torch.tensor([getattr(head, name) for head in heads], device=device).reshape(-1, 1, 1, 1)
         for name in names
@@ -146,6 +165,33 @@ def _paint_skull(
     diploe = (1 - (above / bone - 0.5).abs() * 3).clamp(0, 1) * (0.4 + 0.5 * warp.mixed).clamp(0, 1)
     canvas.cover("marrow", diploe)
     canvas.cover("dura", ramp(0.8 - above, voxel) * (0.35 + 0.35 * warp.mixed).clamp(0, 0.8))
+
+
+def _paint_base(canvas: Canvas, one: dict[str, Tensor], warp: Warp, free: Tensor, voxel: Tensor) -> None:
+    """The base of the skull round the sella, and the gland in it; ``free`` (B, *N): what is not brain."""
+    x, y, z = warp.outer.unbind(1)
+
+    def inside(shapes: list[Ellipsoid], size: Tensor | float = 1.0) -> Tensor:
+        away = torch.stack([_outside((x.abs(), y, z), *shape) for shape in shapes]).amin(0)
+        return ramp((size - 1) * 4 - away, voxel) * free
+
+    canvas.cover("bone", inside(_BASE, 1.4))
+    canvas.cover("marrow", inside(_BASE))
+    canvas.cover("fat", inside(_BASE) * (one["base_fat"] * (0.8 + 0.5 * warp.mixed)).clamp(0, 1))
+    canvas.cover("dura", inside(_CAVERNOUS) * 0.8)
+    for shapes in (_CAROTIDS, _BASILAR):
+        canvas.cover("vessel", inside(shapes))
+    # Glands enhance as the choroid plexus does, and otherwise look much like grey matter.
+    gland = torch.maximum(inside(_STALK), inside(_GLAND, one["gland"]))
+    canvas.cover("choroid", gland)
+    canvas.cover("gm", gland * 0.3)
+    canvas.cover("fat", inside(_POSTERIOR_LOBE) * one["bright_lobe"])
+
+
+def _outside(at: tuple[Tensor, Tensor, Tensor], centre: Triple, radii: Triple) -> Tensor:
+    """About how many mm each place lies outside an ellipsoid."""
+    x, y, z = ((p - c) / r for p, c, r in zip(at, centre, radii, strict=True))
+    return ((x**2 + y**2 + z**2).sqrt() - 1) * min(radii)
 
 
 def _paint_vessels(

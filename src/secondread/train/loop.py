@@ -26,6 +26,7 @@ from secondread.train.optimisers import kind_of, optimizer_for
 from secondread.train.plan import Plan
 from secondread.train.rehearsal import Rehearsal
 from secondread.train.slices import from_slabs, from_volumes
+from secondread.train.transplant import transplanted
 from secondread.train.validate import Tally, score, target_of, validate
 
 WARM_UP = 0.03
@@ -39,8 +40,8 @@ MAX_GRADIENT = 5.0
 FEWEST_GROUPS = 6
 """Fewer patients cannot tell which of two epochs is better, even if they all agree (sign test at 5 %: 2 x 0.5^6)."""
 
-IMPLANTS, REHEARSAL = 7, 11
-"""Set the seeds of implanted lesions and of simulated slices apart from those of augmentation."""
+IMPLANTS, REHEARSAL, TRANSPLANTS = 7, 11, 13
+"""Set the seeds of implanted lesions, of simulated slices and of lesions exchanged apart from those of augmentation."""
 
 Report = Callable[[str, int, int], None]
 
@@ -137,18 +138,24 @@ def samples_of(
     batches = feed.epoch(epoch, plan.steps)
     slices = from_slabs(batches, plan.patch) if plan.sliced else batches
     ill = implanted(slices, plan, partial(seed_of, plan.seed, epoch, IMPLANTS), device, done)
-    return rehearsal.join(ill, partial(seed_of, plan.seed, epoch, REHEARSAL))
+    exchanged = transplanted(ill, plan.transplant, partial(seed_of, plan.seed, epoch, TRANSPLANTS))
+    return rehearsal.join(exchanged, partial(seed_of, plan.seed, epoch, REHEARSAL))
 
 
 def too_few(held: Sequence[Case]) -> bool:
-    """Whether the validation cases are of too few patients to choose an epoch by: then the last one is kept.
-    Simulated ones are no cases, and each is a patient of its own."""
-    return 0 < len({case.group for case in held}) < FEWEST_GROUPS
+    """Whether the validation cases with a lesion, or those without, are of too few patients to choose an epoch by: then
+    the last one is kept. Simulated ones are no cases, and each is a patient of its own."""
+    sides = ({case.group for case in held if _ill(case) is ill} for ill in (True, False))
+    return any(0 < len(patients) < FEWEST_GROUPS for patients in sides)
 
 
 def painted(plan: Plan, held: Sequence[Case]) -> bool:
     """Whether the only lesions of validation are implanted ones."""
-    return plan.implant > 0 and not any(case.normal is False or case.facts.mask_voxels for case in held)
+    return plan.implant > 0 and not any(_ill(case) for case in held)
+
+
+def _ill(case: Case) -> bool:
+    return case.normal is False or case.mask_voxels > 0
 
 
 def held_batches(

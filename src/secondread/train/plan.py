@@ -83,6 +83,8 @@ class Plan:
         precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it (on a
             CPU for pictures alone), else float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
+        transplant: share of the pictures with an outlined lesion in which another's takes its place, 0 to 1; half as
+            many of the normal ones are given one.
         simulated: simulated slices for each one of the data, 0 to 1; for slices of contrasts that are simulated.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.
@@ -103,6 +105,7 @@ class Plan:
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
     implant: float = 0.0
+    transplant: float = 0.0
     simulated: float = 0.0
     start: Start = "cold"
     precision: Precision = "auto"
@@ -179,6 +182,7 @@ OVERRIDES = (
     "minutes",
     "seed",
     "implant",
+    "transplant",
     "simulated",
     "start",
     "precision",
@@ -217,6 +221,11 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
     if flat:
         recipe, patch = _pictures(rows, given, reasons)
         plan = on_grid(task, recipe, patch, len(rows))
+        if any(row.mask is not None for row in rows):
+            plan = replace(plan, transplant=HALF)
+            reasons.append(
+                "half of the outlined lesions are replaced by those of other pictures: their place is no sign"
+            )
     else:
         recipe, patch, sliced = _volumes(rows, given, device, reasons, told=_told(index, task))
         samples = SLICES * max(len(rows), FEWEST_SLICED) if sliced else max(len(rows), FEWEST_VOLUMES)
@@ -380,7 +389,7 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     for name, known in (("start", STARTS), ("precision", PRECISIONS)):
         if name in given and given[name] not in known:
             raise UsageError(f"{name} is {', '.join(known[:-1])} or {known[-1]}, got {given[name]}")
-    for name in ("implant", "simulated"):
+    for name in ("implant", "transplant", "simulated"):
         if name in given and not 0 <= _number(name, given[name]) <= 1:
             raise UsageError(f"{name} is a share of 0 to 1, got {given[name]}")
     if "error_rate" in given and not 0 < _number("error_rate", given["error_rate"]) < 0.5:

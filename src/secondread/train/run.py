@@ -32,8 +32,8 @@ from secondread.train.validate import validate
 STORE_NAME = "store"
 STORE_ELSEWHERE = "store.json"
 LAST_KEPT = (
-    f"validation has fewer than {FEWEST_GROUPS} patients, who cannot tell which epoch or which way of making masks "
-    "is best: the model of the last epoch is kept, and masks begin at a probability of 0.5"
+    f"validation has fewer than {FEWEST_GROUPS} patients with a lesion, or without one, who cannot tell which epoch or "
+    "which way of making masks is best: the model of the last epoch is kept, and masks begin at a probability of 0.5"
 )
 
 

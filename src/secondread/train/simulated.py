@@ -30,12 +30,12 @@ lesions, plainly seen, in clean scans) is drawn to the end: a network that goes 
 hemisphere of oedema for a healthy one."""
 
 SIDES = ((0.4, 0.6), (0.7, 0.8), (1.0, 1.0))
-"""Until which share of the epochs pictures have which share of their side."""
+"""Until which share of the epochs pictures have which share of their side, where training begins cold."""
 
 AHEAD = 3
 """Batches rendered ahead of the step that learns from them."""
 
-CONTRASTS = {"flair": 0.45, "t1c": 0.4, "t1": 0.15}
+CONTRASTS = {"flair": 0.4, "t1c": 0.35, "t1": 0.25}
 """How often which contrast is learned from: the two in which lesions show best, and the one that most heads come in.
 With T2, PD and contrasts that no scanner gives beside them, what is bright in one is fluid in another, and after 20,000
 pictures the network had found next to nothing in any (AUC 0.64 in training)."""
@@ -55,11 +55,13 @@ class Pictures:
         side: of a picture, in pixels, when training ends.
         batch: pictures a step.
         seed: of every picture.
+        small_first: whether pictures are smaller in the beginning, see SIDES.
     """
 
     side: int
     batch: int
     seed: int
+    small_first: bool = True
 
 
 @dataclass(eq=False)
@@ -87,7 +89,7 @@ class Simulated:
         turns with the one that learns."""
         difficulty = difficulties(epoch / self.epochs)
         share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
-        side = round(self.pictures.side * share)
+        side = round(self.pictures.side * (share if self.pictures.small_first else 1))
         numbers = range(epoch * steps, (epoch + 1) * steps)
         if self.device != "cpu":
             yield from (self._batch(number, side, difficulty) for number in numbers)

@@ -19,13 +19,13 @@ from torch import Tensor
 from secondread import __version__
 from secondread.infer import ModelSpec, Reader, Thresholds
 from secondread.infer.slicewise import ANY, SLICE_MM
-from secondread.infer.spec import save_described
-from secondread.infer.starter import PICTURES, VOLUMES
+from secondread.infer.spec import open_description, save_described
+from secondread.infer.starter import PICTURES, STARTER, VOLUMES
 from secondread.models import Target, build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit, trained_in
-from secondread.train.plan import GREY, PICTURE_SIDE, Plan, on_grid
+from secondread.train.plan import CONTINUED, GREY, PICTURE_SIDE, Plan, Start, on_grid
 from secondread.train.simulated import CONTRASTS, TASK, Pictures, Simulated
 from secondread.train.validate import Tally, validate, with_sigmoid
 from secondread.volume import Recipe, Study, prepare, prepare_mask
@@ -51,6 +51,7 @@ class Curriculum:
         held: pictures of the validation split.
         heads: simulated heads on which the thresholds for volumes are chosen, half of them normal.
         seed: of everything drawn.
+        start: random weights, or those of the starter that is packaged, which then is gone on with.
     """
 
     epochs: int = 145
@@ -58,12 +59,14 @@ class Curriculum:
     held: int = 320
     heads: int = 240
     seed: int = 0
+    start: Start = "cold"
 
     def plan(self) -> Plan:
         """As a plan."""
         side = (PICTURE_SIDE, PICTURE_SIDE)
         plan = on_grid(TASK, Recipe(GREY, size=side), side, self.samples)
-        return replace(plan, epochs=self.epochs, seed=self.seed)
+        rate = plan.learning_rate * (1.0 if self.start == "cold" else CONTINUED)
+        return replace(plan, epochs=self.epochs, seed=self.seed, start=self.start, learning_rate=rate)
 
 
 def make_starter(
@@ -75,7 +78,7 @@ def make_starter(
         DivergenceError, ChecksumError, ResourceError: as :func:`secondread.train.loop.fit`.
     """
     plan = curriculum.plan()
-    pictures = Pictures(plan.patch[0], plan.batch, curriculum.seed)
+    pictures = Pictures(plan.patch[0], plan.batch, curriculum.seed, small_first=plan.start == "cold")
     source = Simulated(pictures, curriculum.epochs, curriculum.held, device)
     try:
         state = fit(plan, source, [], work, device=device, report=report)
@@ -95,6 +98,7 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
     tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True, masks=True)
     fitted, _ = tally.calibration()
     progress = state.progress
+    before = open_description(STARTER, PICTURES).trained_on if plan.start == "starter" else {}
     spec = ModelSpec(
         name="starter",
         version=__version__,
@@ -104,11 +108,11 @@ def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) 
         patch=plan.patch,
         thresholds=with_presence(fitted, *tally.presence_and_truth()),
         trained_on={
-            "simulated_pictures": progress.step * plan.batch,
+            "simulated_pictures": before.get("simulated_pictures", 0) + progress.step * plan.batch,
             "real_scans": 0,
-            "epochs": progress.epoch,
-            "best_epoch": progress.best_epoch,
-            "seconds": round(progress.seconds),
+            "epochs": before.get("epochs", 0) + progress.epoch,
+            "best_epoch": before.get("epochs", 0) + progress.best_epoch,
+            "seconds": before.get("seconds", 0) + round(progress.seconds),
             "precision": trained_in(progress.history),
         },
     )
