@@ -4,8 +4,8 @@
 
 Groups tied by near-duplicates move as one, and classes are spread evenly over the folds. A tenth of the studies, dealt
 as ``secondread index`` deals them, chooses the thresholds of a fold. Each fold is a run of ``secondread train`` with
-its own report; a call goes on where another ended. Prints one JSON object: the figures over all studies judged so far, with
-95 % intervals over groups, and each fold's own.
+its own report; a call goes on where another ended. Prints one JSON object: the figures over all studies judged so
+far, with 95 % intervals over groups, and each fold's own.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from secondread.index import studies_in
-from secondread.infer import Reader, Reading, read_all, unread_words
+from secondread.infer import Outcome, Reader, Reading, answer_words, read_all, unread_words
+from secondread.infer.starter import WARNING
 from secondread.volume import Study
 from tests.index.makers import picture
 from tests.infer.test_predict import network_of, picture_spec
@@ -39,3 +40,19 @@ def test_a_fault_and_a_strange_name_cost_no_other_study(tmp_path: Path) -> None:
     (line,) = unread_words(outcome, tmp_path / "out")
     assert line.startswith("not read: 2: ")
     assert np.isfinite([c["probability"] for f in outcome.findings for c in f["categories"]]).all()
+
+
+def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_them() -> None:
+    def found(study: str, decision: str | None, *warnings: str) -> dict[str, object]:
+        presence = None if decision is None else {"probability": 0.5, "decision": decision}
+        return {"study": study, "presence": presence, "warnings": warnings}
+
+    names = [f"scan-{n}" for n in range(5)]
+    outcome = Outcome([found(name, "unsure", WARNING, "looks like a knee") for name in names])
+    outcome.findings += [found("a", "abnormal", WARNING), found("b", "normal", "no t2")]
+    assert answer_words(outcome) == [
+        "1 abnormal, 1 normal, 5 unsure",
+        "warning: scan-0, scan-1, scan-2 and 2 more: looks like a knee",
+        "warning: b: no t2",
+    ]
+    assert answer_words(Outcome([found("cat", None)])) == []

@@ -20,7 +20,8 @@ from secondread.infer import load_model
 from secondread.train import OPTIMIZERS, loop, open_packed, pack_data, plan_for, train
 from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
 from secondread.train.loop import new_state, schedule, spent
-from secondread.train.plan import Plan, make_plan
+from secondread.train.plan import Plan
+from secondread.train.planning import make_plan
 
 QUICK = {"size": 48, "width": 8, "batch": 8}
 
@@ -69,7 +70,9 @@ def cut_and_resume(data: Index, run: Path, overrides: Mapping[str, object], monk
         train(data, run, overrides=overrides)
     assert not (run / "model").exists()
     monkeypatch.undo()
-    train(None, run, resume=True)
+    said: list[str] = []
+    train(None, run, resume=True, say=said.append)
+    assert "goes on after 2 finished epochs" in said
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from secondread.errors import UsageError
+from secondread.index import Index, build_index
 from secondread.store import Batch
+from secondread.train import make_plan, train
+from secondread.train import transplant as module
 from secondread.train.transplant import Transplants, draw_transplants, transplant, transplanted
 
 SIDE = 64
@@ -114,3 +121,46 @@ def test_a_share_of_nothing_changes_nothing() -> None:
     made = batch()
     assert next(iter(transplanted([made], 0.0, lambda position: position))) is made
     assert next(iter(transplanted([made], 1.0, lambda position: position))) is not made
+
+
+def outlined_pictures(folder: Path, n: int = 10) -> Path:
+    """Pictures of two kinds of lesion, each with its mask, and normal ones; n of each."""
+    rng = np.random.default_rng(0)
+    for kind in ("glioma", "meningioma", "normal"):
+        (folder / kind).mkdir(parents=True)
+        for one in range(n):
+            pixels = rng.normal(90, 12, (40, 40))
+            mask = np.zeros((40, 40), np.uint8)
+            row, column = rng.integers(6, 26, 2)
+            mask[row : row + 8, column : column + 8] = 255 * (kind != "normal")
+            pixels[mask > 0] += 60 if kind == "glioma" else 120
+            name = folder / kind / f"{kind}{one}"
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(f"{name}.png")
+            if kind != "normal":
+                Image.fromarray(mask).save(f"{name}_mask.png")
+    return folder
+
+
+def test_outlined_pictures_are_learned_from_so_and_others_as_they_are(
+    pictures: Index, volumes: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outlined = build_index([outlined_pictures(tmp_path / "pictures")])
+    assert make_plan(outlined).transplant == 0.5
+    assert make_plan(outlined, {"transplant": 0.2}).transplant == 0.2
+    assert make_plan(pictures).transplant == 0
+    assert make_plan(volumes).transplant == 0
+    seen = []
+
+    def noted(batch: Batch, p: Transplants) -> Batch:
+        seen.append(sum(donor >= 0 for donor in p.donor))
+        return transplant(batch, p)
+
+    monkeypatch.setattr(module, "transplant", noted)
+    overrides = {"size": 32, "width": 8, "batch": 8, "epochs": 2, "start": "cold"}
+    train(outlined, tmp_path / "run", overrides=overrides)
+    assert sum(seen) > len(seen)
+
+
+def test_volumes_learned_whole_are_refused(volumes: Index) -> None:
+    with pytest.raises(UsageError, match="transplant is for pictures"):
+        make_plan(volumes, {"transplant": 0.5, "dimensions": 3})

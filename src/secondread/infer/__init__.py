@@ -1,6 +1,6 @@
 """A model and a study to findings."""
 
-from secondread.infer.batch import Outcome, Scan, read_all, unread_words
+from secondread.infer.batch import Outcome, Scan, answer_words, read_all, unread_words
 from secondread.infer.familiarity import Familiarity, Strangeness, Table, View
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.predict import predict
@@ -32,6 +32,7 @@ __all__ = [
     "Table",
     "Thresholds",
     "View",
+    "answer_words",
     "begin_with_starter",
     "calibrated",
     "decide",

@@ -7,10 +7,11 @@ import io
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from secondread.discreet import HIDDEN, printable, without_places
 from secondread.errors import InputError, ResourceError, SecondreadError, UsageError, writing
@@ -18,13 +19,17 @@ from secondread.files import write_whole
 from secondread.formats import read_study, write_mask, write_picture_mask
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.reader import Reading
-from secondread.volume import Mask, Study
+from secondread.infer.starter import WARNING
+from secondread.volume import Decision, Mask, Study
 
 LONGEST_STEM = 120
 """Bytes of a study's name that its files may carry."""
 
 KEY_NAME = "names.csv"
 """Which file each hidden name stands for: the one file of an answer that is not to be passed on."""
+
+MOST_NAMED = 3
+"""Of the scans that carry one warning, so many are named; ``findings.json`` has them all."""
 
 FLUSH_SECONDS = 5.0
 """``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
@@ -118,6 +123,22 @@ def unread_words(outcome: Outcome, out: Path) -> list[str]:
     if any(HIDDEN in line for line in said):
         said.append(f"{out / KEY_NAME} says which file a hidden name stands for")
     return said
+
+
+def answer_words(outcome: Outcome) -> list[str]:
+    """What to tell the person of the answers: how many scans are what, and each warning with the scans that carry it
+    (the starter's own is told before it reads)."""
+    decisions = Counter(found["presence"]["decision"] for found in outcome.findings if found["presence"])
+    said = [", ".join(f"{decisions[name]} {name}" for name in get_args(Decision) if name in decisions)]
+    carried: dict[str, list[str]] = {}
+    for found in outcome.findings:
+        for warning in found["warnings"]:
+            if warning != WARNING:
+                carried.setdefault(warning, []).append(found["study"])
+    for warning, studies in carried.items():
+        more = f" and {len(studies) - MOST_NAMED} more" if len(studies) > MOST_NAMED else ""
+        said.append(printable(f"warning: {', '.join(studies[:MOST_NAMED])}{more}: {warning}"))
+    return [line for line in said if line]
 
 
 def _save_key(scans: Sequence[Scan], out: Path) -> None:

@@ -2,7 +2,8 @@
 
 from secondread.train.optimisers import OPTIMIZERS
 from secondread.train.packed import Packed, is_packed, open_packed, pack_data, plan_for
-from secondread.train.plan import Plan, check_overrides, make_plan, replan
+from secondread.train.plan import Plan, check_overrides, replan
+from secondread.train.planning import make_plan
 from secondread.train.run import make_way, train
 
 __all__ = [

@@ -18,7 +18,8 @@ from secondread.errors import ChecksumError, DataError
 from secondread.index import Index, require_learnable
 from secondread.store import SPEC, Folder, Place, Store, pack, place_of
 from secondread.store.sealed import seal, unseal
-from secondread.train.plan import Plan, make_plan, teaching
+from secondread.train.plan import Plan
+from secondread.train.planning import make_plan, teaching
 
 INDEX_NAME, PLAN_NAME, SUMS_NAME = "index.parquet", "plan.json", "sums.json"
 

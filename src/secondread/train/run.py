@@ -25,7 +25,8 @@ from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
-from secondread.train.plan import Plan, replan, teaching
+from secondread.train.plan import Plan, replan
+from secondread.train.planning import teaching
 from secondread.train.slices import feed_for, require_room
 from secondread.train.validate import validate
 
@@ -74,6 +75,8 @@ def train(
         say(printable(f"data: {note}"))
     for line in () if resume else excluded_lines(index.all_rows()):
         say(f"excluded: {line}")
+    if resume:
+        say(f"goes on after {epochs_done(run)} finished epochs")
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if plan.start == "starter":
@@ -136,6 +139,14 @@ def read_begun(run: Path) -> tuple[Plan, Index]:
     if not (run / PLAN_NAME).exists():
         raise UsageError(f"{run} holds no run to go on with: train without --resume")
     return Plan.load(run / PLAN_NAME), Index.load(run / INDEX_NAME)
+
+
+def epochs_done(run: Path) -> int:
+    """How many epochs a run has finished; 0 before its first."""
+    try:
+        return len((run / "history.jsonl").read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError:
+        return 0
 
 
 def store_of(run: Path, index: Index, plan: Plan, *, resume: bool = False, progress: Report | None = None) -> Store:
