@@ -19,7 +19,7 @@ from secondread.train import starter as making
 from secondread.train.loop import new_state
 from secondread.train.optimisers import OPTIMIZERS
 from secondread.train.simulated import EASIEST, Pictures, Simulated, simulated_batch
-from secondread.volume import Picture, Study
+from secondread.volume import Geometry, Picture, Study, Volume
 
 MOST_BYTES = 20 << 20
 
@@ -152,3 +152,29 @@ def test_a_training_that_begins_with_the_starter_has_its_weights(pictures: Index
     _, theirs, _ = open_model(starter.STARTER, starter.PICTURES)
     name = "backbone.body.down_layers.1.1.conv1.conv.weight"
     assert torch.equal(new_state(plan, "cpu").network.state_dict()[name], theirs.state_dict()[name])
+
+
+def test_a_starter_that_is_gone_on_with_begins_as_it_was_and_slower() -> None:
+    cold, again = (making.Curriculum(start=start).plan() for start in ("cold", "starter"))
+    assert again.learning_rate == cold.learning_rate / 2
+    _, theirs, _ = open_model(starter.STARTER, starter.PICTURES)
+    own = new_state(again, "cpu").network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in theirs.state_dict().items())
+    assert not torch.equal(new_state(cold, "cpu").network.state_dict()["evidence.weight"], own["evidence.weight"])
+
+
+@pytest.mark.parametrize(("shape", "judged"), [((20, 20, 20), False), ((60, 10, 20), False), ((60, 100, 6), True)])
+def test_what_is_too_small_for_a_head_is_not_judged(
+    shape: tuple[int, int, int], judged: bool, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starter, "STARTER", small)
+    reader = starter.Starter()
+    # So that whatever is read is called abnormal.
+    thresholds = reader.volumes.spec.thresholds.model_copy(update={"presence_low": 0.0, "presence_high": 0.0})
+    reader.volumes.spec = reader.volumes.spec.model_copy(update={"thresholds": thresholds})
+    affine = np.diag([2.0, 1.0, 2.0, 1.0])
+    voxels = np.random.default_rng(0).uniform(1, 2, shape).astype(np.float32)
+    said = reader.read(Study("cube", {"t1": Volume(Geometry(shape, affine), voxels)})).findings
+    assert said.presence is not None
+    assert (said.presence.decision == "abnormal") is judged
+    assert any("too little for a head" in warning for warning in said.warnings) is not judged

@@ -17,7 +17,7 @@ from secondread.infer.reader import Reader, Reading, load_model
 from secondread.infer.slicewise import CLEAREST
 from secondread.infer.spec import open_description, open_model
 from secondread.models import NetworkSpec, SecondReader
-from secondread.volume import Study
+from secondread.volume import Geometry, Study
 
 STARTER = Path(__file__).parent / "starter"
 PICTURES, VOLUMES = "pictures.json", "volumes.json"
@@ -36,6 +36,10 @@ WARNING = (
 )
 
 
+HEAD_MM = 90.0
+"""A slice of a head is wider and higher than this; of a scan that is not, the starter does not judge."""
+
+
 class Starter:
     """Reads pictures and volumes as :class:`Reader` does, and says in each answer what it is.
 
@@ -52,10 +56,22 @@ class Starter:
         return self.pictures.classes
 
     def read(self, study: Study) -> Reading:
-        """As :meth:`Reader.read`."""
+        """As :meth:`Reader.read`; *unsure* of a volume that is too small to show a head."""
         reading = (self.volumes if study.picture is None else self.pictures).read(study)
-        findings = replace(reading.findings, warnings=(WARNING, *reading.findings.warnings))
+        said = reading.findings
+        findings = replace(said, warnings=(WARNING, *said.warnings))
+        if study.picture is None and (small := _too_small(study.reference.geometry)) and said.presence:
+            unsure = replace(said.presence, decision="unsure")
+            findings = replace(findings, presence=unsure, warnings=(small, *findings.warnings))
         return replace(reading, findings=findings)
+
+
+def _too_small(geometry: Geometry) -> str:
+    """Why no head can be in a volume of this geometry; empty where one can."""
+    extents = [n * mm for n, mm in zip(geometry.shape, geometry.spacing, strict=True)]
+    if sorted(extents)[1] >= HEAD_MM:
+        return ""
+    return f"the scan covers {' x '.join(f'{mm:.0f}' for mm in extents)} mm, too little for a head: not judged"
 
 
 def reader_for(paths: Sequence[Path], device: str = "cpu") -> tuple[Reader | Starter, list[Path], str]:
