@@ -57,8 +57,8 @@ class Plan:
         precision: what the network is trained in; ``auto`` is bfloat16 where the device has hardware for it (on a
             CPU for pictures alone), else float32. It is judged and read with in float32.
         implant: share of the normal scans of each batch that get a lesion implanted, 0 to 1.
-        transplant: share of the pictures with an outlined lesion in which another's takes its place, 0 to 1; half as
-            many of the normal ones are given one.
+        transplant: share of the pictures with an outlined lesion in which another's takes its place, 0 to 1; for
+            networks of pictures.
         simulated: simulated slices for each one of the data, 0 to 1; for slices of contrasts that are simulated.
         memory_mib: bound on what the feed holds.
         error_rate: of normal studies called abnormal, and of abnormal ones called normal, that ``unsure`` is to keep.

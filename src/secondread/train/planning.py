@@ -34,7 +34,10 @@ CUDA_VOXELS = 128**3
 
 MIN_SPACING_MM = 1.0
 
-HALF = 0.5
+IMPLANTED = 0.5
+SIMULATED = 0.5
+TRANSPLANTED = 0.5
+"""What a plan has of each, where nobody chose; see :class:`Plan`."""
 
 FEWEST_VOLUMES = 40
 """Samples an epoch of volumes, however few studies there are: a shorter one would be nearly all validation."""
@@ -79,10 +82,11 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
     if flat:
         recipe, patch = _pictures(rows, given, reasons)
         plan = on_grid(task, recipe, patch, len(rows))
-        if any(row.mask is not None for row in rows):
-            plan = replace(plan, transplant=HALF)
+        if len(task.categories) > 1 and any(row.mask is not None for row in rows) and "transplant" not in given:
+            plan = replace(plan, transplant=TRANSPLANTED)
             reasons.append(
-                "half of the outlined lesions are replaced by those of other pictures: their place is no sign"
+                "in half of the outlined pictures another's lesion takes the place of the own, so that the category "
+                "is learned from the lesion, and not from the plane or the patient around it"
             )
     else:
         recipe, patch, sliced = _volumes(rows, given, device, reasons, told=_told(index, task))
@@ -90,10 +94,10 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         plan = on_grid(task, recipe, patch, samples, dimensions=2 if sliced else 3)
         patients = len({row.group for row in rows})
         if patients < FEW_PATIENTS and "simulated" not in given and _can_simulate(plan):
-            plan = replace(plan, simulated=HALF)
+            plan = replace(plan, simulated=SIMULATED)
             reasons.append(f"{patients} patients are few: for two slices of theirs one is simulated")
     if all(row.normal for row in rows):
-        plan = replace(plan, implant=HALF)
+        plan = replace(plan, implant=IMPLANTED)
         reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
     reasons.append(
         "masks teach where: encoder, decoder and Dice"

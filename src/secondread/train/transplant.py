@@ -2,8 +2,9 @@
 
 Patients are few, and each lesion comes with one plane, one place and one scanner; a network that is left to itself
 learns these (docs/decisions/018-transplants.md). So some lesions are replaced by those of other pictures of their
-batch, turned as they lie in their head and grown or shrunk towards the size of what they replace, and some normal
-pictures are given one. After CutMix (Yun 2019) and CarveMix (Zhang 2021), which do not ask where a lesion belongs.
+batch, turned as they lie in their head and grown or shrunk towards the size of what they replace. Such a picture
+teaches what its lesion is and not where: a cut has borders that no lesion has. After CutMix (Yun 2019) and CarveMix
+(Zhang 2021), which do not ask where a lesion belongs.
 
 Axes: B batch, C channels, S space (row, column).
 """
@@ -11,6 +12,7 @@ Axes: B batch, C channels, S space (row, column).
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -19,9 +21,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from secondread.store import Batch
-
-GIVEN = 0.5
-"""Normal pictures are given a lesion so often, beside how often another's takes the place of one."""
 
 JITTER = 30.0
 """Degrees by which a lesion is turned at most, from how it lies to the middle of its head."""
@@ -33,7 +32,10 @@ NEARER = (0.6, 1.7)
 """Bounds of the latter."""
 
 MARGIN = 0.025
-"""Share of a picture's longer side by which what is taken exceeds the lesion, and in which the two pictures blend."""
+"""Share of a picture's longer side: so far round a lesion all is taken, and over twice as much the pictures blend."""
+
+UNLIKE = 0.35
+"""Of what is covered, so much may be head in one picture and air in the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +54,29 @@ class Transplants:
 
 
 def transplanted(batches: Iterable[Batch], share: float, seed: Callable[[int], int]) -> Iterator[Batch]:
-    """The batches, with a share of their lesions exchanged. ``seed``: from a batch's position to that of its draw."""
+    """The batches, with a ``share`` of the outlined lesions exchanged. ``seed``: from a batch's position to that of its
+    draw."""
     for position, batch in enumerate(batches):
         yield transplant(batch, draw_transplants(batch, share, seed(position))) if share else batch
 
 
 def draw_transplants(batch: Batch, share: float, seed: int) -> Transplants:
-    """Who gives to whom in a batch, from ``seed`` alone. Kinds give alike, however many pictures show them."""
+    """Who gives to whom in a batch, from ``seed`` alone. Kinds give alike, however many pictures show them; who lacks a
+    contrast gives to none that has it."""
     rng = torch.Generator().manual_seed(seed)
     n = len(batch.studies)
-    outlined = batch.mask_known.cpu() & (batch.masks > 0).flatten(1).any(1).cpu()
-    normal = batch.mask_known.cpu() & (batch.abnormal == 0).cpu() & ~outlined
-    kinds = batch.category.cpu()
-    chance, which = torch.rand(n, generator=rng), torch.rand(n, 2, generator=rng)
-    donor = []
-    for b in range(n):
-        wanted = share * (1.0 if outlined[b] else GIVEN if normal[b] else 0.0)
-        others = [o for o in outlined.nonzero().flatten().tolist() if batch.studies[o] != batch.studies[b]]
-        if chance[b] >= wanted or not others:
-            donor.append(-1)
-            continue
-        there = sorted({int(kinds[o]) for o in others})
-        kind = there[int(which[b, 0] * len(there))]
-        those = [o for o in others if kinds[o] == kind]
-        donor.append(those[int(which[b, 1] * len(those))])
+    outlined = batch.mask_known & (batch.masks > 0).flatten(1).any(1) & (batch.category >= 0)
+    present = batch.images.flatten(2).any(2)
+    chance, which = torch.rand(n, generator=rng).tolist(), torch.rand(n, 2, generator=rng).tolist()
+    donor = [-1] * n
+    for b in outlined.nonzero().flatten().tolist():
+        kinds: dict[int, list[int]] = defaultdict(list)
+        for d in outlined.nonzero().flatten().tolist():
+            if batch.studies[d] != batch.studies[b] and bool((present[d] >= present[b]).all()):
+                kinds[int(batch.category[d])].append(d)
+        if kinds and chance[b] < share:
+            those = kinds[sorted(kinds)[int(which[b][0] * len(kinds))]]
+            donor[b] = those[int(which[b][1] * len(those))]
     low, high = (math.log(size) for size in SIZES)
     return Transplants(
         tuple(donor),
@@ -86,58 +87,83 @@ def draw_transplants(batch: Batch, share: float, seed: int) -> Transplants:
 
 
 def transplant(batch: Batch, p: Transplants) -> Batch:
-    """The batch under ``p``: each picture that gets a lesion shows it with what is close around it, in the place of its
-    own lesion and, where it had none, where the lesion lay in its own head; mask and truth are the lesion's."""
+    """The batch under ``p``: who gets a lesion shows it, with what is close around it, in the place of its own, and
+    teaches its category alone. Where it does not fit (see :func:`_fitting`) a picture stays as it is."""
     takers = [b for b, donor in enumerate(p.donor) if donor >= 0]
     if not takers:
         return batch
-    donors = [p.donor[b] for b in takers]
-    inside = (batch.masks > 0).to(batch.images.dtype)
-    moved = functional.grid_sample(
-        torch.cat([batch.images[donors], inside[donors, None]], dim=1),
-        _grid(batch, inside, p, takers),
-        padding_mode="border",
-        align_corners=False,
-    )
-    lesion = (moved[:, -1] >= 0.5).to(batch.masks.dtype)
-    share = _share(torch.maximum(moved[:, -1], inside[takers]))
-    images, masks, category, abnormal = (t.clone() for t in (batch.images, batch.masks, batch.category, batch.abnormal))
-    images[takers] = images[takers].lerp(moved[:, :-1], share[:, None])
-    masks[takers] = lesion
+    images, inside = batch.images, (batch.masks > 0).to(batch.images.dtype)
+    heads = _heads(images)
+    layers = torch.cat([images, inside[:, None], heads.tissue[:, None], torch.ones_like(inside)[:, None]], dim=1)
+    grid = _grid(inside, heads, p, takers)
+    moved = functional.grid_sample(layers[[p.donor[b] for b in takers]], grid, align_corners=False)
+    lesion, tissue, there = (moved[:, -3] >= 0.5).to(inside.dtype), moved[:, -2], moved[:, -1]
+    # Nothing is taken from beyond the donor's border.
+    share = _share(torch.maximum(lesion, inside[takers])) * (there > 0.99)
+    fitting = _fitting(lesion, inside[takers], share, tissue, heads.tissue[takers])
+    kept = [n for n, fits in enumerate(fitting.tolist()) if fits]
+    takers, donors = [takers[n] for n in kept], [p.donor[takers[n]] for n in kept]
+    present = images[takers].flatten(2).any(2)[..., None, None]
+    new, category = images.clone(), batch.category.clone()
+    new[takers] = images[takers].lerp(moved[kept, :-3], share[kept, None] * present)
     category[takers] = batch.category[donors]
-    abnormal[takers] = 1
-    return replace(batch, images=images, masks=masks, category=category, abnormal=abnormal)
+    masks, known, abnormal = batch.masks.clone(), batch.mask_known.clone(), batch.abnormal.clone()
+    masks[takers], known[takers], abnormal[takers] = 0, False, -1
+    return replace(batch, images=new, masks=masks, mask_known=known, category=category, abnormal=abnormal)
 
 
-def _grid(batch: Batch, inside: Tensor, p: Transplants, takers: list[int]) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class _Heads:
+    """Where the heads of a batch are: ``tissue`` (B, *S) 1 or 0, and its ``middle`` (B, 2) in pixels."""
+
+    tissue: Tensor
+    middle: Tensor
+
+
+def _heads(images: Tensor) -> _Heads:
+    bright = (images - images.flatten(2).amin(2)[..., None, None]).sum(1)
+    tissue = (bright > 0.5 * bright.mean((1, 2), keepdim=True)).to(images.dtype)
+    return _Heads(tissue, _middles(tissue))
+
+
+def _fitting(lesion: Tensor, own: Tensor, share: Tensor, tissue: Tensor, own_tissue: Tensor) -> Tensor:
+    """(n) bool: whether something of the lesion arrives, nothing of the own ones stays, and what is covered is head in
+    both pictures, or air in both, for the most part. All (n, *S)."""
+    arrived = lesion.flatten(1).any(1)
+    gone = ((own > 0) & (share < 0.99)).flatten(1).sum(1) == 0
+    covered = share > 0.5
+    unlike = (covered & ((tissue > 0.5) != (own_tissue > 0.5))).flatten(1).sum(1)
+    return arrived & gone & (unlike <= UNLIKE * covered.flatten(1).sum(1))
+
+
+def _grid(inside: Tensor, heads: _Heads, p: Transplants, takers: list[int]) -> Tensor:
     """Sampling points (n, *S, 2) in the donors, for grid_sample."""
-    size = batch.images.shape[2:]
-    at = torch.stack(torch.meshgrid(*(torch.arange(n, device=inside.device) + 0.5 for n in size), indexing="ij"))
-    heads = _middles(batch.images[:, 0] - batch.images[:, 0].flatten(1).amin(1)[:, None, None], at)
-    spots = _middles(inside, at)
-    reach = (inside.flatten(1).mean(1) * math.prod(size)).sqrt()
+    size, at, spots = inside.shape[1:], _places(inside), _middles(inside)
+    reach = inside.flatten(1).sum(1).sqrt()
     grids = []
     for b in takers:
         d = p.donor[b]
-        outward = _angle(spots[d] - heads[d])
-        if reach[b] > 0:
-            middle, turn = spots[b], _angle(spots[b] - heads[b]) - outward
-            zoom = float((reach[b] / reach[d]).clamp(*NEARER)) * float(p.zoom[b])
-        else:
-            middle, turn, zoom = heads[b] + spots[d] - heads[d], 0.0, float(p.zoom[b])
-        turn += float(p.turn[b])
+        outward = _angle(spots[d] - heads.middle[d])
+        turn = _angle(spots[b] - heads.middle[b]) - outward + float(p.turn[b])
+        zoom = float((reach[b] / reach[d]).clamp(*NEARER)) * float(p.zoom[b])
         back = _turning(-turn)
         if p.mirrored[b]:
             back = _turning(outward) @ torch.diag(torch.tensor([1.0, -1.0])) @ _turning(-outward) @ back
-        away = torch.einsum("ij,jrc->irc", back.to(at) / zoom, at - middle[:, None, None]) + spots[d][:, None, None]
+        away = torch.einsum("ij,jrc->irc", back.to(at) / zoom, at - spots[b][:, None, None]) + spots[d][:, None, None]
         grids.append(torch.stack([2 * away[a] / size[a] - 1 for a in (1, 0)], dim=-1))
     return torch.stack(grids)
 
 
-def _middles(weights: Tensor, at: Tensor) -> Tensor:
+def _places(like: Tensor) -> Tensor:
+    """(2, *S): row and column of each pixel's middle, for pictures (B, *S)."""
+    axes = (torch.arange(n, device=like.device, dtype=like.dtype) + 0.5 for n in like.shape[1:])
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def _middles(weights: Tensor) -> Tensor:
     """(B, 2): the mean place of (B, *S) weights, in pixels."""
     flat = weights.flatten(1)
-    return flat @ at.flatten(1).T / flat.sum(1, keepdim=True).clamp_min(1e-6)
+    return flat @ _places(weights).flatten(1).T / flat.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 def _angle(along: Tensor) -> float:
@@ -150,12 +176,14 @@ def _turning(angle: float) -> Tensor:
 
 
 def _share(lesions: Tensor) -> Tensor:
-    """(n, *S) of what is to be covered -> how much of each pixel comes from the donor: all of it in the lesions and
-    close to them, falling to nothing over as much again."""
+    """(n, *S) of what is to be covered -> how much of each pixel comes from the donor: all of it up to a margin round
+    the lesions, nothing from three margins on."""
     reach = max(1, round(MARGIN * max(lesions.shape[1:])))
     share = lesions[:, None]
     for across in ((1, 0), (0, 1)):  # one axis, then the other: a square costs its side, not its area
-        near, far = ([1 + 2 * r * a for a in across] for r in (reach, 2 * reach))
+        far = [1 + 4 * reach * a for a in across]
         share = functional.max_pool2d(share, far, stride=1, padding=[n // 2 for n in far])
+    for across in ((1, 0), (0, 1)):
+        near = [1 + 2 * reach * a for a in across]
         share = functional.avg_pool2d(share, near, stride=1, padding=[n // 2 for n in near], count_include_pad=False)
     return share[:, 0]
