@@ -3,9 +3,9 @@
     python benchmarks/folds.py DATA [--folds 5] [--minutes 20] [--only 1 2] [--cold] [--out FOLDER]
 
 Groups tied by near-duplicates move as one, and classes are spread evenly over the folds. A tenth of the studies, dealt
-as ``secondread index`` deals them, chooses the thresholds of a fold. Each fold is a run of ``secondread train`` with
-its own report; a call goes on where another ended. Prints one JSON object: the figures over all studies judged so
-far, with 95 % intervals over groups, and each fold's own.
+as ``secondread index`` deals them, chooses the thresholds of a fold, and its epoch where they are of patients enough.
+Each fold is a run of ``secondread train`` with its own report; a call goes on where another ended. Prints one JSON
+object: the figures over all studies judged so far, with 95 % intervals over groups, and each fold's own.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--only", type=int, nargs="+", help="of the folds, from 1")
     parser.add_argument("--cold", action="store_true", help="begin with random weights")
-    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "secondread-folds")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "secondread-folds-dealt")
     given = parser.parse_args()
     if given.data is None:
         print(json.dumps({"skipped": "name the data to learn from: folds.py DATA"}))

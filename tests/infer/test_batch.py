@@ -56,3 +56,6 @@ def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_
         "warning: b: no t2",
     ]
     assert answer_words(Outcome([found("cat", None)])) == []
+    told = answer_words(Outcome([found(f"s{n}", "normal", f"{n} voxels were mended") for n in range(500)]))
+    assert len(told) == 12
+    assert told[-1] == "and 490 other warnings, which findings.json has"

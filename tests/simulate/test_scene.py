@@ -10,8 +10,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondread.simulate import CATEGORIES, NORMAL, SITES, Settings, draw_scene, render
-from secondread.simulate.scene import Bulge, Grid, rotation
+from secondread.simulate import (
+    CATEGORIES,
+    NORMAL,
+    SITES,
+    BatchSettings,
+    Settings,
+    draw_batch,
+    draw_scene,
+    render,
+    tissues,
+)
+from secondread.simulate.anatomy import SELLA
+from secondread.simulate.batch import render_signal
+from secondread.simulate.disease import draw_lesions
+from secondread.simulate.scene import Bulge, Grid, Series, rotation
 from secondread.simulate.warp import pushed
 
 
@@ -101,3 +114,33 @@ def test_a_rotation_is_one() -> None:
     turn = rotation((20.0, -35.0, 80.0))
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(turn) == pytest.approx(1)
+
+
+def test_every_head_has_a_gland_that_is_no_lesion(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = BatchSettings(shape=(120, 120), spacing=1.0, contrasts=("t1c",), skull=1.0, planes=("coronal",))
+    p = draw_batch(slices, 4, 5, labels=[NORMAL] * 4)
+    scenes = tuple(
+        replace(s, grid=replace(s.grid, centre=s.head.to_lps(SELLA)), window=(1.0, 1.0), series=_quiet(s.series))
+        for s in p.scenes
+    )
+    signal, masks = render_signal(scenes)
+    assert not masks.any()
+    monkeypatch.setattr(tissues, "_paint_base", lambda *given: torch.zeros_like(given[3]))
+    without, _ = render_signal(scenes)
+    more = (signal - without)[:, 0, ..., 0]
+    middle = torch.zeros(120, 120, dtype=torch.bool)
+    middle[45:75, 45:75] = True
+    # The bends of a head move the sella by some millimetres.
+    assert (more[:, middle].amax(1) > 0.4).all()
+    outer = torch.ones(120, 120, dtype=torch.bool)
+    outer[25:115, 20:100] = False
+    assert more[:, outer].abs().max() < 0.05
+
+
+def _quiet(series: tuple[Series, ...]) -> tuple[Series, ...]:
+    return tuple(replace(one, noise=0.0, ghost=0.0, spike=0.0, bias=0.0, coarse=1.0) for one in series)
+
+
+def test_no_pituitary_tumour_is_as_small_as_a_gland() -> None:
+    drawn = [draw_lesions(np.random.default_rng(seed), Settings(), "pituitary")[0] for seed in range(200)]
+    assert min(lesion.diameter_mm for lesion in drawn) >= 8

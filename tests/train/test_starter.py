@@ -154,6 +154,26 @@ def test_a_training_that_begins_with_the_starter_has_its_weights(pictures: Index
     assert torch.equal(new_state(plan, "cpu").network.state_dict()[name], theirs.state_dict()[name])
 
 
+def test_pictures_grow_in_a_cold_training_alone() -> None:
+    cold, again = (Simulated(Pictures(100, 4, 3, small_first=first), 10) for first in (True, False))
+    assert [cold.side_at(epoch) for epoch in (0, 3, 4, 6, 7, 9)] == [60, 60, 80, 80, 100, 100]
+    assert [again.side_at(epoch) for epoch in (0, 9)] == [100, 100]
+
+
+def test_what_a_starter_has_behind_it_is_counted_once_and_a_work_folder_is_one_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = making.Curriculum(epochs=2, start="starter").plan()
+    before = making._begun(tmp_path / "work", plan)
+    assert before["simulated_pictures"] > 400_000
+    # The packaged starter is another one by now.
+    monkeypatch.setattr(making, "STARTER", tmp_path / "gone")
+    assert making._begun(tmp_path / "work", plan) == before
+    assert making._begun(tmp_path / "cold", making.Curriculum().plan()) == {}
+    with pytest.raises(UsageError, match="another plan"):
+        making._begun(tmp_path / "work", making.Curriculum(epochs=3, start="starter").plan())
+
+
 def test_a_starter_that_is_gone_on_with_begins_as_it_was_and_slower() -> None:
     cold, again = (making.Curriculum(start=start).plan() for start in ("cold", "starter"))
     assert again.learning_rate == cold.learning_rate / 2

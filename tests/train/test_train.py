@@ -72,7 +72,7 @@ def cut_and_resume(data: Index, run: Path, overrides: Mapping[str, object], monk
     monkeypatch.undo()
     said: list[str] = []
     train(None, run, resume=True, say=said.append)
-    assert "goes on after 2 finished epochs" in said
+    assert "goes on after epoch 2" in said
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -159,14 +159,22 @@ def test_studies_of_one_patient_are_one_voice(patients: int, few: bool) -> None:
     assert not too_few([])  # of simulated samples, each is a patient of its own
 
 
-@pytest.mark.parametrize("normal", [False, True])
-def test_few_patients_with_a_lesion_or_without_one_choose_no_epoch_among_many_others(normal: bool) -> None:
-    assert too_few([*held(40, 40, normal=normal), *held(90, 3, normal=not normal)])
-    assert not too_few([*held(40, 40, normal=normal), *held(90, FEWEST_GROUPS, normal=not normal)])
+def test_few_patients_with_a_lesion_choose_no_epoch_among_many_without() -> None:
+    healthy = held(40, 40, normal=True)
+    assert too_few([*healthy, *held(90, 3, normal=False)])
+    assert too_few([*healthy, *held(90, 3, normal=None, voxels=5)])
+    assert not too_few([*healthy, *held(90, FEWEST_GROUPS, normal=False)])
+    assert not too_few([*held(90, 90, normal=False), *held(1, 1, normal=True)])
+    # Without a normal class a label alone says nothing of lesions.
+    assert not too_few([*held(40, 40, normal=None, voxels=5), *held(3, 3, normal=None)])
+    assert not too_few(held(40, 40, normal=None))
 
 
-def held(studies: int, patients: int, *, normal: bool) -> list[Case]:
-    cases = (SimpleNamespace(group=f"{normal}-{n % patients}", normal=normal, mask_voxels=0) for n in range(studies))
+def held(studies: int, patients: int, *, normal: bool | None, voxels: int = 0) -> list[Case]:
+    cases = (
+        SimpleNamespace(group=f"{normal}-{voxels}-{n % patients}", normal=normal, mask_voxels=voxels)
+        for n in range(studies)
+    )
     return list(cases)  # type: ignore[arg-type]
 
 

@@ -52,6 +52,21 @@ def test_noise_in_a_frame_of_zeros_is_found() -> None:
     assert all(abs(last - 30 - part.stop) <= 4 for last, part in zip(high, HEAD, strict=True))
 
 
+@pytest.mark.parametrize("receivers", [1, 32])
+def test_noise_of_many_receivers_is_found_and_an_even_ground_is_none(receivers: int) -> None:
+    rng = np.random.default_rng(7)
+    channels = rng.normal(0, 60.0 / np.sqrt(receivers), (2 * receivers, *head().shape))
+    scan = np.sqrt(head() ** 2 + (channels**2).sum(0)).astype(np.float32)
+    low, high = box_of(foreground(scan))
+    assert all(abs(first - part.start) <= 2 for first, part in zip(low, HEAD, strict=True))
+    assert all(abs(last - part.stop) <= 2 for last, part in zip(high, HEAD, strict=True))
+    # Drawn: something of 60 on a ground of 50, beside one black voxel and what is much brighter.
+    drawn = np.full((40, 40, 40), 50.0, np.float32)
+    drawn[20:, 20:, 20:], drawn[0, 0, 0], drawn[30:34] = 60.0, 0.0, 200.0
+    assert (foreground(drawn) == plain(drawn)).all()
+    assert foreground(drawn).mean() > 0.99
+
+
 def plain(scan: NDArray[np.float32]) -> NDArray[np.bool_]:
     low, high = scan.min(), np.percentile(scan, 99)
     return np.asarray(scan > low + FOREGROUND_LEVEL * (high - low))

@@ -28,8 +28,8 @@ LONGEST_STEM = 120
 KEY_NAME = "names.csv"
 """Which file each hidden name stands for: the one file of an answer that is not to be passed on."""
 
-MOST_NAMED = 3
-"""Of the scans that carry one warning, so many are named; ``findings.json`` has them all."""
+MOST_NAMED, MOST_WARNINGS = 3, 10
+"""So many scans that carry one warning are named, and so many warnings are told; ``findings.json`` has them all."""
 
 FLUSH_SECONDS = 5.0
 """``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
@@ -135,9 +135,11 @@ def answer_words(outcome: Outcome) -> list[str]:
         for warning in found["warnings"]:
             if warning != WARNING:
                 carried.setdefault(warning, []).append(found["study"])
-    for warning, studies in carried.items():
+    for warning, studies in list(carried.items())[:MOST_WARNINGS]:
         more = f" and {len(studies) - MOST_NAMED} more" if len(studies) > MOST_NAMED else ""
         said.append(printable(f"warning: {', '.join(studies[:MOST_NAMED])}{more}: {warning}"))
+    if len(carried) > MOST_WARNINGS:
+        said.append(f"and {len(carried) - MOST_WARNINGS} other warnings, which findings.json has")
     return [line for line in said if line]
 
 

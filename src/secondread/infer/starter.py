@@ -37,7 +37,7 @@ WARNING = (
 
 
 HEAD_MM = 90.0
-"""A slice of a head is wider and higher than this; of a scan that is not, the starter does not judge."""
+"""A slice of a head is wider and higher than this; of a scan that is not, the starter is *unsure*."""
 
 
 class Starter:
@@ -62,7 +62,7 @@ class Starter:
         findings = replace(said, warnings=(WARNING, *said.warnings))
         if study.picture is None and (small := _too_small(study.reference.geometry)) and said.presence:
             unsure = replace(said.presence, decision="unsure")
-            findings = replace(findings, presence=unsure, warnings=(small, *findings.warnings))
+            findings = replace(findings, presence=unsure, warnings=(*findings.warnings, small))
         return replace(reading, findings=findings)
 
 
@@ -71,7 +71,8 @@ def _too_small(geometry: Geometry) -> str:
     extents = [n * mm for n, mm in zip(geometry.shape, geometry.spacing, strict=True)]
     if sorted(extents)[1] >= HEAD_MM:
         return ""
-    return f"the scan covers {' x '.join(f'{mm:.0f}' for mm in extents)} mm, too little for a head: not judged"
+    covered = " x ".join(f"{mm:.0f}" for mm in extents)
+    return f"the scan covers {covered} mm, too little for a head: *unsure*, whatever the figures say"
 
 
 def reader_for(paths: Sequence[Path], device: str = "cpu") -> tuple[Reader | Starter, list[Path], str]:

@@ -120,7 +120,7 @@ def _head(rng: np.random.Generator, difficulty: float) -> Head:
         spots=rng.uniform(0, 1) * (rng.random() < 0.6) * (0.3 + 0.7 * difficulty),
         caps=rng.uniform(0, 1),
         vessels=rng.uniform(0.3, 1.3),
-        gland=rng.uniform(0.6, 1.2),
+        gland_mm=rng.uniform(-1.6, 0.8),
         bright_lobe=rng.uniform(0.3, 1.0) * (rng.random() < 0.75),
         base_fat=rng.uniform(0, 1),
     )

@@ -83,8 +83,8 @@ class Head:
         spots: how much of the white matter is punctate bright spots below 3 mm, 0 to 1.
         caps: brightness of the rim round the ventricles, 0 to 1.
         vessels: how wide vessels are, in mm.
-        gland: size of the pituitary gland over its usual one.
-        bright_lobe: how much of its posterior lobe is as bright as fat in T1, 0 to 1.
+        gland_mm: by how much the pituitary gland reaches further than usual, on each side.
+        bright_lobe: how much its posterior lobe looks like fat, which in T1 it does, 0 to 1.
         base_fat: how much of the marrow in the base of the skull is fat, 0 to 1.
     """
 
@@ -107,7 +107,7 @@ class Head:
     spots: float
     caps: float
     vessels: float
-    gland: float
+    gland_mm: float
     bright_lobe: float
     base_fat: float
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from secondread.simulate.anatomy import SHELL, Atlas, Ellipsoid
+from secondread.simulate.anatomy import SELLA, SHELL, Atlas, Ellipsoid
 from secondread.simulate.fields import SIDE, noise_at
 from secondread.simulate.looks import INDEX
 from secondread.simulate.scene import Head, Triple
@@ -27,7 +27,8 @@ _BASE: list[Ellipsoid] = [
     ((0.0, -12.0, -57.0), (12.0, 6.5, 10.0)),
     ((17.0, -14.0, -46.0), (13.0, 6.0, 5.0)),  # tip of the petrous bone
 ]
-_GLAND: list[Ellipsoid] = [((0.0, 4.0, -34.0), (6.0, 4.5, 3.2))]
+_BASE_BONE_MM = 1.6
+_GLAND: list[Ellipsoid] = [(SELLA, (6.0, 4.5, 3.2))]
 _POSTERIOR_LOBE: list[Ellipsoid] = [((0.0, -1.0, -34.0), (2.6, 1.6, 2.2))]
 _STALK: list[Ellipsoid] = [((0.0, 2.5, -26.0), (1.3, 1.5, 6.5))]
 _CAROTIDS: list[Ellipsoid] = [((11.0, 3.0, -34.0), (3.0, 7.0, 3.0)), ((12.0, -4.0, -42.0), (2.6, 2.6, 8.0))]
@@ -101,7 +102,7 @@ def paint_head(canvas: Canvas, heads: Sequence[Head], maps: Atlas, warp: Warp, v
     plexus = ((warp.clutter[:, 0] - 0.9) * 2).clamp(0, 1) * ramp(-1 - ventricle, voxel)
     canvas.cover("choroid", plexus * (within - grey).clamp(0, 1))
     fluid = within * (1 - grey)
-    _paint_base(canvas, one, warp, 1 - grey, voxel)
+    fluid = fluid * (1 - _paint_base(canvas, one, warp, 1 - grey, voxel))
     _paint_vessels(canvas, one, warp, shell["depth"], above, within, fluid, voxel)
     spots = ((fine[:, 3] - 3.4 + 1.4 * one["spots"]) * 2).clamp(0, 1) * white * (one["spots"] > 0.05)
     canvas.cover("plaque", spots * 0.8)
@@ -116,7 +117,7 @@ def ramp(mm: Tensor, voxel: Tensor) -> Tensor:
 def _per_head(heads: Sequence[Head], device: torch.device) -> dict[str, Tensor]:
     names = (
         *("sulci", "folds", "texture", "rim_mm", "bone_mm", "scalp_mm", "spots", "caps", "vessels"),
-        *("gland", "bright_lobe", "base_fat"),
+        *("gland_mm", "bright_lobe", "base_fat"),
     )
     return {
         name: torch.tensor([getattr(head, name) for head in heads], device=device).reshape(-1, 1, 1, 1)
@@ -167,25 +168,33 @@ def _paint_skull(
     canvas.cover("dura", ramp(0.8 - above, voxel) * (0.35 + 0.35 * warp.mixed).clamp(0, 0.8))
 
 
-def _paint_base(canvas: Canvas, one: dict[str, Tensor], warp: Warp, free: Tensor, voxel: Tensor) -> None:
-    """The base of the skull round the sella, and the gland in it; ``free`` (B, *N): what is not brain."""
+def _paint_base(canvas: Canvas, one: dict[str, Tensor], warp: Warp, free: Tensor, voxel: Tensor) -> Tensor:
+    """The base of the skull round the sella, and the gland in it; ``free`` (B, *N): what is not brain. Returns how much
+    of each voxel is base, (B, *N)."""
     x, y, z = warp.outer.unbind(1)
 
-    def inside(shapes: list[Ellipsoid], size: Tensor | float = 1.0) -> Tensor:
-        away = torch.stack([_outside((x.abs(), y, z), *shape) for shape in shapes]).amin(0)
-        return ramp((size - 1) * 4 - away, voxel) * free
+    def away(shapes: list[Ellipsoid]) -> Tensor:
+        return torch.stack([_outside((x.abs(), y, z), *shape) for shape in shapes]).amin(0)
 
-    canvas.cover("bone", inside(_BASE, 1.4))
-    canvas.cover("marrow", inside(_BASE))
-    canvas.cover("fat", inside(_BASE) * (one["base_fat"] * (0.8 + 0.5 * warp.mixed)).clamp(0, 1))
-    canvas.cover("dura", inside(_CAVERNOUS) * 0.8)
+    def inside(shapes: list[Ellipsoid], grown_mm: Tensor | float = 0.0) -> Tensor:
+        return ramp(grown_mm - away(shapes), voxel) * free
+
+    base = away(_BASE)
+    marrow = ramp(-base, voxel) * free
+    bone = ramp(_BASE_BONE_MM - base, voxel) * free
+    canvas.cover("bone", bone)
+    canvas.cover("marrow", marrow)
+    canvas.cover("fat", marrow * (one["base_fat"] * (0.8 + 0.5 * warp.mixed)).clamp(0, 1))
+    cavernous = inside(_CAVERNOUS)
+    canvas.cover("dura", cavernous * 0.8)
     for shapes in (_CAROTIDS, _BASILAR):
         canvas.cover("vessel", inside(shapes))
     # Glands enhance as the choroid plexus does, and otherwise look much like grey matter.
-    gland = torch.maximum(inside(_STALK), inside(_GLAND, one["gland"]))
+    gland = torch.maximum(inside(_STALK), inside(_GLAND, one["gland_mm"]))
     canvas.cover("choroid", gland)
     canvas.cover("gm", gland * 0.3)
     canvas.cover("fat", inside(_POSTERIOR_LOBE) * one["bright_lobe"])
+    return torch.maximum(torch.maximum(bone, cavernous), gland)
 
 
 def _outside(at: tuple[Tensor, Tensor, Tensor], centre: Triple, radii: Triple) -> Tensor:

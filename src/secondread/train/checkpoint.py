@@ -88,18 +88,9 @@ def load_checkpoint(folder: Path, state: State) -> bool:
     """
     from safetensors.torch import load
 
-    try:
-        latest = json.loads((folder / "latest.json").read_text())
-    except FileNotFoundError:
+    latest = _latest(folder)
+    if latest is None:
         return False
-    except ValueError as error:
-        raise ChecksumError(
-            f"{folder / 'latest.json'} is damaged; remove {folder} and train again without --resume"
-        ) from error
-    if latest.get("version") != FORMAT_VERSION:
-        raise DataError(
-            f"{folder / 'latest.json'} has version {latest.get('version')}, this release reads {FORMAT_VERSION}"
-        )
     path = folder / latest["file"]
     content = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(content).hexdigest() != latest["sha256"]:
@@ -120,6 +111,28 @@ def load_checkpoint(folder: Path, state: State) -> bool:
     state.optimizer.load_state_dict(whole)
     state.progress = Progress(**latest["progress"])
     return True
+
+
+def epochs_done(folder: Path) -> int:
+    """How many epochs the newest checkpoint has behind it; 0 where there is none. Raises as :func:`load_checkpoint`."""
+    latest = _latest(folder)
+    return 0 if latest is None else int(latest["progress"]["epoch"])
+
+
+def _latest(folder: Path) -> dict[str, Any] | None:
+    try:
+        latest: dict[str, Any] = json.loads((folder / "latest.json").read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ChecksumError(
+            f"{folder / 'latest.json'} is damaged; remove {folder} and train again without --resume"
+        ) from error
+    if latest.get("version") != FORMAT_VERSION:
+        raise DataError(
+            f"{folder / 'latest.json'} has version {latest.get('version')}, this release reads {FORMAT_VERSION}"
+        )
+    return latest
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -143,10 +143,10 @@ def samples_of(
 
 
 def too_few(held: Sequence[Case]) -> bool:
-    """Whether the validation cases with a lesion, or those without, are of too few patients to choose an epoch by: then
+    """Whether the validation cases, or those of them with a lesion, are of too few patients to choose an epoch by: then
     the last one is kept. Simulated ones are no cases, and each is a patient of its own."""
-    sides = ({case.group for case in held if _ill(case) is ill} for ill in (True, False))
-    return any(0 < len(patients) < FEWEST_GROUPS for patients in sides)
+    patients = ({case.group for case in held if _ill(case) or not ill} for ill in (True, False))
+    return any(0 < len(groups) < FEWEST_GROUPS for groups in patients)
 
 
 def painted(plan: Plan, held: Sequence[Case]) -> bool:

@@ -201,7 +201,7 @@ def settled(plan: Plan, given: Mapping[str, Any]) -> Plan:
     plan = _in_slabs(plan)
     if "start" not in given and (plan.recipe.channels == GREY or plan.sliced) and fits(plan.network):
         plan = replace(plan, start="starter")
-    return plan if "learning_rate" in given else replace(plan, learning_rate=_rate(plan))
+    return plan if "learning_rate" in given else replace(plan, learning_rate=rate_of(plan))
 
 
 def _in_slabs(plan: Plan) -> Plan:
@@ -213,8 +213,8 @@ def _in_slabs(plan: Plan) -> Plan:
     return replace(plan, batch=whole, reasons=(*plan.reasons, reason))
 
 
-def _rate(plan: Plan) -> float:
-    """The highest learning rate of its optimizer, from its start."""
+def rate_of(plan: Plan) -> float:
+    """The learning rate that a plan's optimizer and start come with."""
     return kind_of(plan.optimizer).learning_rate * (1.0 if plan.start == "cold" else CONTINUED)
 
 
@@ -223,8 +223,10 @@ def _require_fit(plan: Plan, given: Mapping[str, Any]) -> None:
         raise UsageError(f"the starter model does not fit {plan.network}: leave start away, or choose cold")
     if plan.simulated:
         plan.simulated_slices()
-    if plan.transplant and plan.network.dimensions == 3:
-        raise UsageError("transplant is for pictures and slices: leave it out where volumes are learned whole")
+    if plan.transplant and (plan.network.dimensions == 3 or not plan.task.located or len(plan.task.categories) < 2):
+        raise UsageError(
+            "transplant is for pictures and slices with outlined lesions of several categories: leave it out"
+        )
 
 
 def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
@@ -249,8 +251,8 @@ def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:
     if "start" not in given and not fits(changed.network):
         changed = replace(changed, start="cold")
     # A rate that is not the one its optimizer and start come with was chosen, and stays with its optimizer.
-    chosen = "learning_rate" in given or (plan.learning_rate != _rate(plan) and changed.optimizer == plan.optimizer)
-    return changed if chosen else replace(changed, learning_rate=_rate(changed))
+    chosen = "learning_rate" in given or (plan.learning_rate != rate_of(plan) and changed.optimizer == plan.optimizer)
+    return changed if chosen else replace(changed, learning_rate=rate_of(changed))
 
 
 def check_overrides(overrides: Mapping[str, Any]) -> None:

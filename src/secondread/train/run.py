@@ -22,7 +22,7 @@ from secondread.models import build, in_words, loss_for, precision_of
 from secondread.store import SPEC, Batch, Case, Feed, Folder, Place, Store
 from secondread.train.acquaint import MOST_STUDIES, fit_familiarity, spread
 from secondread.train.card import card, familiarity_in_words, promise_in_words
-from secondread.train.checkpoint import State
+from secondread.train.checkpoint import State, epochs_done
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, replan
@@ -33,8 +33,9 @@ from secondread.train.validate import validate
 STORE_NAME = "store"
 STORE_ELSEWHERE = "store.json"
 LAST_KEPT = (
-    f"validation has fewer than {FEWEST_GROUPS} patients with a lesion, or without one, who cannot tell which epoch or "
-    "which way of making masks is best: the model of the last epoch is kept, and masks begin at a probability of 0.5"
+    f"validation has fewer than {FEWEST_GROUPS} patients, or fewer than {FEWEST_GROUPS} who are not normal: too few to "
+    "tell which epoch or which way of making masks is best, so the model of the last epoch is kept, and masks begin at "
+    "a probability of 0.5"
 )
 
 
@@ -53,7 +54,7 @@ def train(
     Args:
         data: what to learn from: an index, which the run packs for itself, or what is packed already; None with
             ``resume``, where the run's own serves.
-        overrides: see :func:`secondread.train.plan.make_plan`; not with ``resume``: a plan is frozen.
+        overrides: see :func:`secondread.train.planning.make_plan`; not with ``resume``: a plan is frozen.
         progress: called as (what, done, total).
         say: takes sentences for the person who waits.
         resume: go on from the newest checkpoint.
@@ -76,7 +77,8 @@ def train(
     for line in () if resume else excluded_lines(index.all_rows()):
         say(f"excluded: {line}")
     if resume:
-        say(f"goes on after {epochs_done(run)} finished epochs")
+        done = epochs_done(run / "checkpoints")
+        say(f"goes on after epoch {done}" if done else "begins anew: no epoch was finished")
     for reason in plan.reasons:
         say(f"plan: {reason}")
     if plan.start == "starter":
@@ -139,14 +141,6 @@ def read_begun(run: Path) -> tuple[Plan, Index]:
     if not (run / PLAN_NAME).exists():
         raise UsageError(f"{run} holds no run to go on with: train without --resume")
     return Plan.load(run / PLAN_NAME), Index.load(run / INDEX_NAME)
-
-
-def epochs_done(run: Path) -> int:
-    """How many epochs a run has finished; 0 before its first."""
-    try:
-        return len((run / "history.jsonl").read_text(encoding="utf-8").splitlines())
-    except FileNotFoundError:
-        return 0
 
 
 def store_of(run: Path, index: Index, plan: Plan, *, resume: bool = False, progress: Report | None = None) -> Store:

@@ -88,8 +88,7 @@ class Simulated:
         """The batches of one epoch; on a CPU rendered ahead by a process of their own, for a thread would only take
         turns with the one that learns."""
         difficulty = difficulties(epoch / self.epochs)
-        share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
-        side = round(self.pictures.side * (share if self.pictures.small_first else 1))
+        side = self.side_at(epoch)
         numbers = range(epoch * steps, (epoch + 1) * steps)
         if self.device != "cpu":
             yield from (self._batch(number, side, difficulty) for number in numbers)
@@ -103,6 +102,11 @@ class Simulated:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+    def side_at(self, epoch: int) -> int:
+        """Of an epoch's pictures, in pixels."""
+        share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
+        return round(self.pictures.side * (share if self.pictures.small_first else 1))
 
     def close(self) -> None:
         """End the process that renders."""

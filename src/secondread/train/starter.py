@@ -7,9 +7,11 @@ Thresholds are chosen on simulated scans alone, pictures and whole heads apart: 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread import __version__
+from secondread.errors import UsageError
+from secondread.files import write_whole
 from secondread.infer import ModelSpec, Reader, Thresholds
 from secondread.infer.slicewise import ANY, SLICE_MM
 from secondread.infer.spec import open_description, save_described
@@ -25,7 +29,7 @@ from secondread.models import Target, build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
 from secondread.train.checkpoint import State
 from secondread.train.loop import Report, fit, trained_in
-from secondread.train.plan import CONTINUED, GREY, PICTURE_SIDE, Plan, Start, on_grid
+from secondread.train.plan import GREY, PICTURE_SIDE, Plan, Start, on_grid, rate_of
 from secondread.train.simulated import CONTRASTS, TASK, Pictures, Simulated
 from secondread.train.validate import Tally, validate, with_sigmoid
 from secondread.volume import Recipe, Study, prepare, prepare_mask
@@ -65,8 +69,8 @@ class Curriculum:
         """As a plan."""
         side = (PICTURE_SIDE, PICTURE_SIDE)
         plan = on_grid(TASK, Recipe(GREY, size=side), side, self.samples)
-        rate = plan.learning_rate * (1.0 if self.start == "cold" else CONTINUED)
-        return replace(plan, epochs=self.epochs, seed=self.seed, start=self.start, learning_rate=rate)
+        plan = replace(plan, epochs=self.epochs, seed=self.seed, start=self.start)
+        return replace(plan, learning_rate=rate_of(plan))
 
 
 def make_starter(
@@ -75,30 +79,49 @@ def make_starter(
     """Train the starter in ``work`` (going on from its newest checkpoint) and write it to ``out``.
 
     Raises:
+        UsageError: ``work`` holds another training.
         DivergenceError, ChecksumError, ResourceError: as :func:`secondread.train.loop.fit`.
     """
     plan = curriculum.plan()
-    pictures = Pictures(plan.patch[0], plan.batch, curriculum.seed, small_first=plan.start == "cold")
+    before = _begun(work, plan)
+    # Who goes on sees other pictures than those already seen.
+    seed = curriculum.seed + before.get("simulated_pictures", 0)
+    pictures = Pictures(plan.patch[0], plan.batch, seed, small_first=plan.start == "cold")
     source = Simulated(pictures, curriculum.epochs, curriculum.held, device)
     try:
         state = fit(plan, source, [], work, device=device, report=report)
     finally:
         source.close()
-    flat, judged = describe_pictures(plan, state, source, device)
+    flat, judged = describe_pictures(plan, state, source, device, before)
     volumes, heads = describe_volumes(flat, state.best, curriculum, report)
     # In half precision, which halves what everybody downloads.
     weights = {name: value.half() for name, value in state.best.items()}
     save_described(out, {PICTURES: flat, VOLUMES: volumes}, weights, card(flat, volumes, judged, heads))
 
 
-def describe_pictures(plan: Plan, state: State, source: Simulated, device: str) -> tuple[ModelSpec, dict[str, float]]:
-    """The description for pictures, and what the model is worth on simulated ones."""
+def _begun(work: Path, plan: Plan) -> dict[str, Any]:
+    """What the weights that ``plan`` begins with were trained on, as it was when ``work`` was begun."""
+    path, own = work / "begun.json", json.loads(plan.to_bytes())
+    if path.exists():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        if begun["plan"] != own:
+            raise UsageError(f"{work} holds a training by another plan: name another folder (--work)")
+        return dict(begun["before"])
+    before = open_description(STARTER, PICTURES).trained_on if plan.start == "starter" else {}
+    work.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps({"plan": own, "before": before}).encode())
+    return before
+
+
+def describe_pictures(
+    plan: Plan, state: State, source: Simulated, device: str, before: Mapping[str, Any]
+) -> tuple[ModelSpec, dict[str, float]]:
+    """The description for pictures, and what the model is worth on simulated ones. ``before``: as :func:`_begun`."""
     state.averaged.load_state_dict(state.best)
     loss = loss_for(plan.loss)
     tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True, masks=True)
     fitted, _ = tally.calibration()
     progress = state.progress
-    before = open_description(STARTER, PICTURES).trained_on if plan.start == "starter" else {}
     spec = ModelSpec(
         name="starter",
         version=__version__,

@@ -34,7 +34,7 @@ NEARER = (0.6, 1.7)
 MARGIN = 0.025
 """Share of a picture's longer side: so far round a lesion all is taken, and over twice as much the pictures blend."""
 
-UNLIKE = 0.35
+UNLIKE = 0.25
 """Of what is covered, so much may be head in one picture and air in the other."""
 
 
@@ -65,8 +65,8 @@ def draw_transplants(batch: Batch, share: float, seed: int) -> Transplants:
     contrast gives to none that has it."""
     rng = torch.Generator().manual_seed(seed)
     n = len(batch.studies)
-    outlined = batch.mask_known & (batch.masks > 0).flatten(1).any(1) & (batch.category >= 0)
-    present = batch.images.flatten(2).any(2)
+    outlined = batch.mask_known.cpu() & (batch.masks > 0).flatten(1).any(1).cpu() & (batch.category.cpu() >= 0)
+    present = batch.images.flatten(2).any(2).cpu()
     chance, which = torch.rand(n, generator=rng).tolist(), torch.rand(n, 2, generator=rng).tolist()
     donor = [-1] * n
     for b in outlined.nonzero().flatten().tolist():

@@ -26,9 +26,9 @@ NOISY_SHARE = 0.9
 """A block of noisy air has at least this share of voxels that are not darkest; one at the rim of a stripped brain has
 fewer."""
 
-LEAST_SPREAD = 0.05
-"""Of noisy air the standard deviation is at least this share of the mean (Rayleigh noise: 0.52; interpolated to much
-finer voxels, less). What is more even than that was drawn, not measured."""
+LEAST_SPREAD = 0.01
+"""Of noisy air the standard deviation is at least this share of the mean (one receiver 0.52, 64 joined ones 0.06;
+interpolated to finer voxels, less). What is more even than that was drawn, not measured."""
 
 BLOCKS = 8
 """A scan is looked at for air in so many blocks along each axis."""
