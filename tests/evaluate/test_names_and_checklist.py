@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from secondread.evaluate import evaluate
 from secondread.evaluate.aliases import Aliases
+from secondread.evaluate.audit import Audit
+from secondread.evaluate.modelcard import weaknesses
 from secondread.evaluate.report import code_fingerprint
 from secondread.evaluate.run import STAMP
 from secondread.index import Index
@@ -109,3 +112,10 @@ def test_the_report_says_how_it_was_made(text: str) -> None:
     for part in (code_fingerprint(), "secondread evaluate R -o E", "Index fingerprint", "network.width"):
         assert part in text
     assert re.fullmatch(r"[0-9a-f]{64}", code_fingerprint())
+
+
+def test_shortcuts_that_could_not_be_looked_for_are_not_said_to_be_none() -> None:
+    made = SimpleNamespace(leaks=(), audit=Audit())
+    assert "found none" in weaknesses(made)  # type: ignore[arg-type]
+    blocked = SimpleNamespace(leaks=(), audit=Audit(blocked="there is one class only"))
+    assert weaknesses(blocked) == "Shortcuts could not be looked for: there is one class only."  # type: ignore[arg-type]

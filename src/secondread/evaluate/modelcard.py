@@ -105,6 +105,7 @@ def weaknesses(result: Evaluation) -> str:
     told = [f"{line.label} by {CONTROLS[line.control]}" for line in result.audit.controls if line.separates]
     said = ["The split leaks, as said at the top."] if result.leaks else []
     said += [f"Classes can be told by what must not matter: {', '.join(told)}."] if told else []
+    said += [f"Shortcuts could not be looked for: {result.audit.blocked}."] if result.audit.blocked else []
     return " ".join(said) or "The audits of this report found none; other sites, scanners and people are untested."
 
 
