@@ -17,7 +17,7 @@ import torch
 from secondread.errors import DivergenceError
 from secondread.files import write_whole
 from secondread.infer import begin_with_starter
-from secondread.models import build, in_words, loss_for, precision_of, total
+from secondread.models import Loss, Output, Target, build, in_words, loss_for, precision_of, total
 from secondread.store import Batch, Case
 from secondread.train.augment import apply, draw
 from secondread.train.checkpoint import Progress, State, load_checkpoint, save_checkpoint
@@ -101,24 +101,12 @@ def fit(
             done = done_at(step)
             if done >= 1:
                 break
-            seed = seed_of(plan.seed, progress.epoch, step)
-            torch.manual_seed(seed)  # for dropout
-            target = target_of(batch, device)
-            images = batch.images.to(device)
-            images, masks = apply(images, target.masks, draw(images, plan.strength, seed))
-            target = replace(target, masks=masks)
-            output = state.network(images, precision)
-            value = total(loss(output, target, plan.task))
             set_learning_rate(state.optimizer, plan.learning_rate * factor(done))
-            state.optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            torch.nn.utils.clip_grad_norm_(state.network.parameters(), MAX_GRADIENT)
-            state.optimizer.step()
-            progress.step += 1
-            average(state, progress.step)
-            tally.add(output, target, value.item(), studies=batch.studies if plan.sliced else None)
+            seed = seed_of(plan.seed, progress.epoch, step)
+            output, target, value = learn(state, batch, plan, loss, seed, precision, device)
+            tally.add(output, target, value, studies=batch.studies if plan.sliced else None)
             if report:
-                report(f"epoch {progress.epoch + 1}, loss {value.item():.3f}", int(1000 * done), 1000)
+                report(f"epoch {progress.epoch + 1}, loss {value:.3f}", int(1000 * done), 1000)
         if not tally.losses:
             break  # the minutes were over before the first step
         batches = held_batches(feed, held, plan, device)
@@ -128,6 +116,26 @@ def fit(
         save_checkpoint(run / "checkpoints", state)
         write_history(run, progress.history)
     return state
+
+
+def learn(
+    state: State, batch: Batch, plan: Plan, loss: Loss, seed: int, precision: torch.dtype, device: str
+) -> tuple[Output, Target, float]:
+    """One step on one batch, augmented by ``seed``; what the network said of it, what was true, and the loss."""
+    torch.manual_seed(seed)  # for dropout
+    target = target_of(batch, device)
+    images = batch.images.to(device)
+    images, masks = apply(images, target.masks, draw(images, plan.strength, seed))
+    target = replace(target, masks=masks)
+    output: Output = state.network(images, precision)
+    value = total(loss(output, target, plan.task))
+    state.optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), MAX_GRADIENT)
+    state.optimizer.step()
+    state.progress.step += 1
+    average(state, state.progress.step)
+    return output, target, value.item()
 
 
 def samples_of(
