@@ -212,7 +212,8 @@ where no model is named, and trainings on grey pictures and on slices of volumes
 
 - **Made from** {simulated_pictures} simulated pictures and {real_scans} real scans: slices of bent MNI152 heads in
   three planes ({contrasts}) with lesions of the kinds {kinds}.
-  {epochs} epochs in {seconds} s, epoch {best_epoch} kept. `python benchmarks/starter.py make` makes one again.
+  {epochs} epochs in {seconds} s, epoch {best_epoch} kept. `python benchmarks/starter.py make` trains one from random
+  weights, `make --go-on` goes on with this one.
 - **Reads** pictures of a head MRI, and volumes slice by slice in three planes, one contrast at a time. It has seen no
   other contrast than those above.
 - **On simulated scans** that it had not seen, small and faint lesions among them:
