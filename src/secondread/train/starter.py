@@ -122,6 +122,7 @@ def describe_pictures(
     tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True, masks=True)
     fitted, _ = tally.calibration()
     progress = state.progress
+    precisions = [*before.get("precision", "").split(" and "), *trained_in(progress.history).split(" and ")]
     spec = ModelSpec(
         name="starter",
         version=__version__,
@@ -136,7 +137,7 @@ def describe_pictures(
             "epochs": before.get("epochs", 0) + progress.epoch,
             "best_epoch": before.get("epochs", 0) + progress.best_epoch,
             "seconds": before.get("seconds", 0) + round(progress.seconds),
-            "precision": trained_in(progress.history),
+            "precision": " and ".join(dict.fromkeys(filter(None, precisions))),
         },
     )
     return spec, tally.metrics() | tally.dice_of(spec.thresholds)
