@@ -6,6 +6,7 @@ with nilearn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -232,18 +233,17 @@ def _ventricle(depth: Floats) -> Floats:
 def _face(shape: tuple[int, ...], origin: NDArray[np.float64]) -> list[Floats]:
     """Skin, hollow, orbit and eye of SHELL."""
     at = [o + np.arange(n) * _HULL_MM for o, n in zip(origin, shape, strict=True)]
-    x, y, z = np.meshgrid(*at, indexing="ij", sparse=True)
-    return [_outside((np.abs(x), y, z), shapes) for shapes in (_FLESH, _CAVITIES, _ORBITS, _EYES)]
+    x, y, z = map(torch.from_numpy, np.meshgrid(*at, indexing="ij", sparse=True))
+    return [outside((x.abs(), y, z), shapes).float().numpy() for shapes in (_FLESH, _CAVITIES, _ORBITS, _EYES)]
 
 
-def _outside(at: tuple[NDArray[np.float64], ...], shapes: list[Ellipsoid]) -> Floats:
-    """About how many mm each place lies outside the nearest of some ellipsoids."""
-    nearest: Floats | None = None
+def outside(at: Sequence[Tensor], shapes: Sequence[Ellipsoid]) -> Tensor:
+    """About how many mm each place, x, y and z of ``at``, lies outside the nearest of some ellipsoids."""
+    away = []
     for centre, radii in shapes:
-        squared = sum(((p - c) / r) ** 2 for p, c, r in zip(at, centre, radii, strict=True))
-        away = np.asarray((np.sqrt(squared) - 1) * min(radii), np.float32)
-        nearest = away if nearest is None else np.minimum(nearest, away)
-    return np.asarray(nearest, np.float32)
+        x, y, z = ((p - c) / r for p, c, r in zip(at, centre, radii, strict=True))
+        away.append(((x**2 + y**2 + z**2).sqrt() - 1) * min(radii))
+    return torch.stack(away).amin(0)
 
 
 @lru_cache(maxsize=512)

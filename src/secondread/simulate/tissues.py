@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from secondread.simulate.anatomy import SELLA, SHELL, Atlas, Ellipsoid
+from secondread.simulate.anatomy import SELLA, SHELL, Atlas, Ellipsoid, outside
 from secondread.simulate.fields import SIDE, noise_at
 from secondread.simulate.looks import INDEX
-from secondread.simulate.scene import Head, Triple
+from secondread.simulate.scene import Head
 from secondread.simulate.warp import Warp
 
 _FINE_MM = 5.0
@@ -101,8 +101,8 @@ def paint_head(canvas: Canvas, heads: Sequence[Head], maps: Atlas, warp: Warp, v
     canvas.cover("plaque", white * caps * one["caps"] * 0.5)
     plexus = ((warp.clutter[:, 0] - 0.9) * 2).clamp(0, 1) * ramp(-1 - ventricle, voxel)
     canvas.cover("choroid", plexus * (within - grey).clamp(0, 1))
-    fluid = within * (1 - grey)
-    fluid = fluid * (1 - _paint_base(canvas, one, warp, 1 - grey, voxel))
+    free = 1 - grey
+    fluid = within * free * (1 - _paint_base(canvas, one, warp, free, voxel))
     _paint_vessels(canvas, one, warp, shell["depth"], above, within, fluid, voxel)
     spots = ((fine[:, 3] - 3.4 + 1.4 * one["spots"]) * 2).clamp(0, 1) * white * (one["spots"] > 0.05)
     canvas.cover("plaque", spots * 0.8)
@@ -116,9 +116,9 @@ def ramp(mm: Tensor, voxel: Tensor) -> Tensor:
 
 def _per_head(heads: Sequence[Head], device: torch.device) -> dict[str, Tensor]:
     names = (
-        *("sulci", "folds", "texture", "rim_mm", "bone_mm", "scalp_mm", "spots", "caps", "vessels"),
-        *("gland_mm", "bright_lobe", "base_fat"),
-    )
+        "sulci", "folds", "texture", "rim_mm", "bone_mm", "scalp_mm", "spots", "caps", "vessels",
+        "gland_mm", "bright_lobe", "base_fat",
+    )  # fmt: skip
     return {
         name: torch.tensor([getattr(head, name) for head in heads], device=device).reshape(-1, 1, 1, 1)
         for name in names
@@ -172,14 +172,12 @@ def _paint_base(canvas: Canvas, one: dict[str, Tensor], warp: Warp, free: Tensor
     """The base of the skull round the sella, and the gland in it; ``free`` (B, *N): what is not brain. Returns how much
     of each voxel is base, (B, *N)."""
     x, y, z = warp.outer.unbind(1)
-
-    def away(shapes: list[Ellipsoid]) -> Tensor:
-        return torch.stack([_outside((x.abs(), y, z), *shape) for shape in shapes]).amin(0)
+    at = x.abs(), y, z
 
     def inside(shapes: list[Ellipsoid], grown_mm: Tensor | float = 0.0) -> Tensor:
-        return ramp(grown_mm - away(shapes), voxel) * free
+        return ramp(grown_mm - outside(at, shapes), voxel) * free
 
-    base = away(_BASE)
+    base = outside(at, _BASE)
     marrow = ramp(-base, voxel) * free
     bone = ramp(_BASE_BONE_MM - base, voxel) * free
     canvas.cover("bone", bone)
@@ -195,12 +193,6 @@ def _paint_base(canvas: Canvas, one: dict[str, Tensor], warp: Warp, free: Tensor
     canvas.cover("gm", gland * 0.3)
     canvas.cover("fat", inside(_POSTERIOR_LOBE) * one["bright_lobe"])
     return torch.maximum(torch.maximum(bone, cavernous), gland)
-
-
-def _outside(at: tuple[Tensor, Tensor, Tensor], centre: Triple, radii: Triple) -> Tensor:
-    """About how many mm each place lies outside an ellipsoid."""
-    x, y, z = ((p - c) / r for p, c, r in zip(at, centre, radii, strict=True))
-    return ((x**2 + y**2 + z**2).sqrt() - 1) * min(radii)
 
 
 def _paint_vessels(

@@ -65,13 +65,14 @@ def draw_transplants(batch: Batch, share: float, seed: int) -> Transplants:
     contrast gives to none that has it."""
     rng = torch.Generator().manual_seed(seed)
     n = len(batch.studies)
-    outlined = batch.mask_known.cpu() & (batch.masks > 0).flatten(1).any(1).cpu() & (batch.category.cpu() >= 0)
+    told = batch.mask_known.cpu() & (batch.masks > 0).flatten(1).any(1).cpu() & (batch.category.cpu() >= 0)
+    outlined = told.nonzero().flatten().tolist()
     present = batch.images.flatten(2).any(2).cpu()
     chance, which = torch.rand(n, generator=rng).tolist(), torch.rand(n, 2, generator=rng).tolist()
     donor = [-1] * n
-    for b in outlined.nonzero().flatten().tolist():
+    for b in outlined:
         kinds: dict[int, list[int]] = defaultdict(list)
-        for d in outlined.nonzero().flatten().tolist():
+        for d in outlined:
             if batch.studies[d] != batch.studies[b] and bool((present[d] >= present[b]).all()):
                 kinds[int(batch.category[d])].append(d)
         if kinds and chance[b] < share:
