@@ -350,7 +350,7 @@ def read(
     """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
     with ending("read", f"What was read until then is in {out}."):
         from secondread.index import studies_in
-        from secondread.infer import answer_words, read_all, reader_for, unread_words
+        from secondread.infer import outcome_words, read_all, reader_for
 
         reader, scans, remark = reader_for(paths, device_of(device))
         if remark:
@@ -358,7 +358,7 @@ def read(
         with Progress() as progress:
             studies = studies_in(scans, progress, classes=reader.classes)
             outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)
-        for line in (*unread_words(outcome, out), *answer_words(outcome)):
+        for line in outcome_words(outcome, out):
             say(line)
         say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}")
         if as_json:

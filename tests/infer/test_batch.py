@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from secondread.discreet import HIDDEN
 from secondread.index import studies_in
-from secondread.infer import Outcome, Reader, Reading, answer_words, read_all, unread_words
+from secondread.infer import Outcome, Reader, Reading, outcome_words, read_all
+from secondread.infer.batch import KEY_NAME
 from secondread.infer.starter import WARNING
 from secondread.volume import Study
 from tests.index.makers import picture
@@ -37,12 +39,13 @@ def test_a_fault_and_a_strange_name_cost_no_other_study(tmp_path: Path) -> None:
     assert "ValueError: nobody foresaw this" in error["error"]
     assert json.loads((tmp_path / "out" / "errors.json").read_text()) == outcome.errors
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 3, "and nothing of the one that failed"
-    (line,) = unread_words(outcome, tmp_path / "out")
+    line, *more = outcome_words(outcome, tmp_path / "out")
     assert line.startswith("not read: 2: ")
+    assert not any("not read" in other or "hidden" in other for other in more)
     assert np.isfinite([c["probability"] for f in outcome.findings for c in f["categories"]]).all()
 
 
-def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_them() -> None:
+def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_them(tmp_path: Path) -> None:
     def found(study: str, decision: str | None, *warnings: str) -> dict[str, object]:
         presence = None if decision is None else {"probability": 0.5, "decision": decision}
         return {"study": study, "presence": presence, "warnings": warnings}
@@ -50,12 +53,15 @@ def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_
     names = [f"scan-{n}" for n in range(5)]
     outcome = Outcome([found(name, "unsure", WARNING, "looks like a knee") for name in names])
     outcome.findings += [found("a", "abnormal", WARNING), found("b", "normal", "no t2")]
-    assert answer_words(outcome) == [
+    assert outcome_words(outcome, tmp_path) == [
         "1 abnormal, 1 normal, 5 unsure",
         "warning: scan-0, scan-1, scan-2 and 2 more: looks like a knee",
         "warning: b: no t2",
     ]
-    assert answer_words(Outcome([found("cat", None)])) == []
-    told = answer_words(Outcome([found(f"s{n}", "normal", f"{n} voxels were mended") for n in range(500)]))
+    assert outcome_words(Outcome([found("cat", None)]), tmp_path) == []
+    hidden = outcome_words(Outcome([found(f"{HIDDEN}1", "normal", "no t2")]), tmp_path)
+    assert hidden[-1] == f"{tmp_path / KEY_NAME} says which file a hidden name stands for"
+    many = Outcome([found(f"s{n}", "normal", f"{n} voxels were mended") for n in range(500)])
+    told = outcome_words(many, tmp_path)
     assert len(told) == 12
     assert told[-1] == "and 490 other warnings, which findings.json has"

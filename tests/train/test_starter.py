@@ -11,11 +11,13 @@ import torch
 from secondread.errors import UsageError
 from secondread.index import Index
 from secondread.infer import Thresholds, begin_with_starter, calibrated, fits, open_model, starter
+from secondread.infer.spec import open_description
 from secondread.models import NetworkSpec, build
 from secondread.simulate import BatchSettings, draw_batch, render_batch, simulate_study
 from secondread.simulate.settings import Settings
-from secondread.train import make_plan, replan
+from secondread.train import make_plan, replan, simulated
 from secondread.train import starter as making
+from secondread.train.checkpoint import Progress, load_checkpoint
 from secondread.train.loop import new_state
 from secondread.train.optimisers import OPTIMIZERS
 from secondread.train.simulated import EASIEST, Pictures, Simulated, simulated_batch
@@ -154,8 +156,13 @@ def test_a_training_that_begins_with_the_starter_has_its_weights(pictures: Index
     assert torch.equal(new_state(plan, "cpu").network.state_dict()[name], theirs.state_dict()[name])
 
 
-def test_pictures_grow_in_a_cold_training_alone() -> None:
-    cold, again = (Simulated(Pictures(100, 4, 3, small_first=first), 10) for first in (True, False))
+def test_pictures_grow_and_get_harder_in_a_cold_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cold, again = (Simulated(Pictures(100, 4, 3, cold=first), 10, device="meta") for first in (True, False))
+    drawn: list[tuple[float, float]] = []
+    monkeypatch.setattr(simulated, "simulated_batch", lambda *given: drawn.append(given[3]))
+    for source in (cold, again):
+        list(source.epoch(0, 1))
+    assert drawn == [(EASIEST, EASIEST), (EASIEST, 1.0)]
     assert [cold.side_at(epoch) for epoch in (0, 3, 4, 6, 7, 9)] == [60, 60, 80, 80, 100, 100]
     assert [again.side_at(epoch) for epoch in (0, 9)] == [100, 100]
 
@@ -166,12 +173,45 @@ def test_what_a_starter_has_behind_it_is_counted_once_and_a_work_folder_is_one_t
     plan = making.Curriculum(epochs=2, start="starter").plan()
     before = making._begun(tmp_path / "work", plan)
     assert before["simulated_pictures"] > 400_000
+    line = {"precision": "float16"}
+    progress = Progress(epoch=2, step=10, seconds=60.4, best_epoch=1, history=[line, line])
+    facts = making.facts_of(progress, plan, before)
+    assert facts["simulated_pictures"] == before["simulated_pictures"] + 10 * plan.batch
+    assert facts["epochs"] - before["epochs"] == 2
+    assert facts["best_epoch"] - before["epochs"] == 1
+    assert facts["seconds"] - before["seconds"] == 60
+    assert facts["precision"] == before["precision"] + " and float16"
+    assert making.facts_of(progress, plan, {})["precision"] == "float16"
     # The packaged starter is another one by now.
     monkeypatch.setattr(making, "STARTER", tmp_path / "gone")
     assert making._begun(tmp_path / "work", plan) == before
     assert making._begun(tmp_path / "cold", making.Curriculum().plan()) == {}
     with pytest.raises(UsageError, match="another plan"):
         making._begun(tmp_path / "work", making.Curriculum(epochs=3, start="starter").plan())
+    (tmp_path / "work" / making.BEGUN).rename(tmp_path / "work" / making.MADE)
+    with pytest.raises(UsageError, match="is made"):
+        making._begun(tmp_path / "work", plan)
+    (tmp_path / "foreign" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UsageError, match="nobody knows"):
+        making._begun(tmp_path / "foreign", plan)
+
+
+def test_what_is_gone_on_with_has_the_mean_of_the_weights_before_and_after(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "SLICE_MM", 8.0)
+    for module in (making, starter):
+        monkeypatch.setattr(module, "STARTER", small)
+    curriculum = making.Curriculum(epochs=1, samples=16, held=16, heads=6, start="starter")
+    making.make_starter(curriculum, tmp_path / "made", tmp_path / "work")
+    state = new_state(curriculum.plan(), "cpu")
+    assert load_checkpoint(tmp_path / "work" / "checkpoints", state)
+    before, after = (open_model(folder, starter.PICTURES)[1].state_dict() for folder in (small, tmp_path / "made"))
+    name = "evidence.weight"
+    assert not torch.equal(state.best[name], before[name])
+    torch.testing.assert_close(after[name], (state.best[name] + before[name]) / 2, atol=1e-3, rtol=1e-3)
+    facts = starter.Starter().pictures.spec.trained_on, open_description(tmp_path / "made", starter.PICTURES).trained_on
+    assert facts[1]["simulated_pictures"] == 2 * facts[0]["simulated_pictures"]
 
 
 def test_a_starter_that_is_gone_on_with_begins_as_it_was_and_slower() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from secondread.index import Index, build_index
 from secondread.store import Batch
 from secondread.train import make_plan, train
 from secondread.train import transplant as module
+from secondread.train.plan import learned_beside
 from secondread.train.transplant import Transplants, draw_transplants, transplant, transplanted
 from tests.train.test_train import cut_and_resume, weights
 
 SIDE = 64
 KINDS = [0, 0, 0, 1, 2, -1, -1, -1]
+FIELDS = ("images", "masks", "mask_known", "category", "abnormal")
 PLACES = [(20, 20), (40, 30), (24, 40), (44, 44), (30, 20), None, None, None]
 
 
@@ -83,7 +85,7 @@ def test_another_lesion_takes_the_place_of_ones_own_and_teaches_what_it_is_alone
 def test_who_gets_none_stays_and_donors_keep_theirs() -> None:
     before = batch()
     after = transplant(before, plain(8, {0: 3}))
-    for name in ("images", "masks", "mask_known", "category", "abnormal"):
+    for name in FIELDS:
         assert torch.equal(getattr(after, name)[1:], getattr(before, name)[1:]), name
     assert transplant(before, plain(8, {})) is before
 
@@ -154,10 +156,23 @@ def test_what_does_not_fit_is_left_as_it_is() -> None:
     deep = marked(rim, 0, (slice(17, 47), slice(17, 47)), 9.0)
     for taker in (apart, deep):
         after = transplant(taker, plain(2, {0: 1}))
-        assert torch.equal(after.images, taker.images)
-        assert torch.equal(after.mask_known, taker.mask_known)
+        assert all(torch.equal(getattr(after, name), getattr(taker, name)) for name in FIELDS)
     fits = marked(rim, 0, (slice(6, 12), slice(28, 36)), 9.0)
     assert not torch.equal(transplant(fits, plain(2, {0: 1})).images, fits.images)
+
+
+def test_of_several_who_are_to_get_one_each_is_judged_by_itself() -> None:
+    made = batch()
+    images, masks = made.images.clone(), made.masks.clone()
+    images[0], masks[0] = images[0].clamp(max=1), 0
+    # At the rim of a head: what picture 0 would get is half air.
+    first = marked(replace(made, images=images, masks=masks), 0, (slice(3, 9), slice(30, 34)), 9.0)
+    both, second = (transplant(first, plain(8, donors)) for donors in ({0: 3, 2: 4}, {2: 4}))
+    for name in FIELDS:
+        assert torch.equal(getattr(both, name), getattr(second, name)), name
+    assert int(both.category[2]) == KINDS[4]
+    assert int(both.category[0]) == KINDS[0]
+    assert bool(both.mask_known[0])
 
 
 def test_a_contrast_that_is_missing_stays_missing() -> None:
@@ -211,8 +226,10 @@ def test_a_share_of_nothing_changes_nothing() -> None:
     assert next(iter(transplanted([made], 1.0, lambda position: position))) is not made
 
 
-def outlined_pictures(folder: Path, n: int = 10) -> Path:
-    """Pictures of two kinds of lesion, each with its mask, and normal ones; n of each."""
+def outlined_pictures(
+    folder: Path, n: int = 10, *, outlined: tuple[str, ...] = ("glioma", "meningioma"), mode: str = "L"
+) -> Path:
+    """Pictures of two kinds of lesion, those of ``outlined`` with masks, and normal ones; n of each."""
     rng = np.random.default_rng(0)
     for kind in ("glioma", "meningioma", "normal"):
         (folder / kind).mkdir(parents=True)
@@ -223,8 +240,11 @@ def outlined_pictures(folder: Path, n: int = 10) -> Path:
             mask[row : row + 8, column : column + 8] = 255 * (kind != "normal")
             pixels[mask > 0] += 60 if kind == "glioma" else 120
             name = folder / kind / f"{kind}{one}"
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(f"{name}.png")
-            if kind != "normal":
+            shown = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode)
+            if mode == "RGB":
+                shown.putpixel((0, 0), (255, 0, 0))
+            shown.save(f"{name}.png")
+            if kind in outlined:
                 Image.fromarray(mask).save(f"{name}_mask.png")
     return folder
 
@@ -236,6 +256,17 @@ def test_outlined_pictures_are_learned_from_so_and_others_as_they_are(
     assert make_plan(outlined).transplant == 0.5
     assert make_plan(outlined, {"transplant": 0.2}).transplant == 0.2
     assert make_plan(pictures).transplant == 0
+    said = learned_beside(asdict(make_plan(outlined)))
+    assert any("in 50% of the pictures" in sentence for sentence in said)
+    assert not learned_beside(asdict(make_plan(outlined, {"transplant": 0})))
+    # One kind alone is outlined; and photographs have no heads.
+    half = build_index([outlined_pictures(tmp_path / "half", outlined=("glioma",))])
+    assert make_plan(half).transplant == 0
+    with pytest.raises(UsageError, match="transplant is for"):
+        make_plan(half, {"transplant": 0.5})
+    colour = build_index([outlined_pictures(tmp_path / "colour", mode="RGB")])
+    assert make_plan(colour).transplant == 0
+    assert make_plan(colour, {"transplant": 0.5}).transplant == 0.5
     assert make_plan(volumes).transplant == 0
     taken = []
 

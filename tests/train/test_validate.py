@@ -41,6 +41,13 @@ def test_accuracy_is_over_all_classes() -> None:
     assert tally.metrics()["presence_auc"] == pytest.approx((1 + 1 + 0.5) / 3)
 
 
+def test_who_teaches_a_category_alone_is_not_asked_for_presence() -> None:
+    # The second is of b for sure, and does not say whether something is there.
+    tally = batch([5, -5], [[3, 0], [0, 3]], [1, -1], [0, 1])
+    assert tally.metrics()["accuracy"] == 1.0
+    assert len(tally.category) == 2
+
+
 def test_loss_is_weighed_by_batch_size() -> None:
     tally = batch([0.0], [[0, 0]], [0], [-1])
     tally.losses.append((4.0, 3))
@@ -168,11 +175,16 @@ def test_few_patients_with_a_lesion_choose_no_epoch_among_many_without() -> None
     # Without a normal class a label alone says nothing of lesions.
     assert not too_few([*held(40, 40, normal=None, voxels=5), *held(3, 3, normal=None)])
     assert not too_few(held(40, 40, normal=None))
+    # Who has a label and no mask counts, beside a few who are outlined.
+    assert not too_few([*held(40, 40, normal=None), *held(3, 3, normal=None, voxels=5)])
+    assert too_few([*healthy, *held(40, 40, normal=None, label=None), *held(3, 3, normal=None, voxels=5, label=None)])
 
 
-def held(studies: int, patients: int, *, normal: bool | None, voxels: int = 0) -> list[Case]:
+def held(
+    studies: int, patients: int, *, normal: bool | None, voxels: int = 0, label: str | None = "kind"
+) -> list[Case]:
     cases = (
-        SimpleNamespace(group=f"{normal}-{voxels}-{n % patients}", normal=normal, mask_voxels=voxels)
+        SimpleNamespace(group=f"{normal}-{voxels}-{n % patients}", normal=normal, mask_voxels=voxels, label=label)
         for n in range(studies)
     )
     return list(cases)  # type: ignore[arg-type]

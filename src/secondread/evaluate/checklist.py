@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from secondread.evaluate import modelcard
 from secondread.evaluate.audit import class_of
 from secondread.evaluate.intervals import DRAWS
+from secondread.train.plan import learned_beside
 
 if TYPE_CHECKING:
     from secondread.evaluate.evaluation import Evaluation
@@ -107,7 +108,8 @@ def _model(result: Evaluation) -> list[Item]:
     part = "Model and training"
     plan = result.plan
     reasons = plan.get("reasons")
-    why = f" Why: {'; '.join(map(str, reasons))}." if isinstance(reasons, list | tuple) and reasons else ""
+    said = [*map(str, reasons if isinstance(reasons, list | tuple) else ()), *learned_beside(plan)]
+    why = f" Why: {'; '.join(said)}." if said else ""
     return [
         Item(
             part, "22", "9a, 12c", "What is the model, and what does it see?",
@@ -139,8 +141,9 @@ def _chosen(result: Evaluation) -> str:
     if result.epoch_chosen:
         return "By the validation split, epoch by epoch; so were the thresholds of decision and how masks are made."
     return (
-        "The last epoch was kept, and masks begin at a probability of a half, for validation has too few patients to "
-        "choose either; thresholds of decision were fitted there, as far as there were studies enough."
+        "The last epoch was kept, and masks begin at a probability of a half, for validation has too few patients, or "
+        "too few with a lesion, to choose either; thresholds of decision were fitted there, as far as there were "
+        "studies enough."
     )
 
 

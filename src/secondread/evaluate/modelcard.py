@@ -82,7 +82,7 @@ def how_it_learned(result: Evaluation) -> str:
     kept = (
         "the epoch kept was chosen on the validation split"
         if result.epoch_chosen
-        else "the last epoch was kept, for validation has too few patients to choose one"
+        else "the last epoch was kept, for validation has too few patients, or too few with a lesion, to choose one"
     )
     return f"{' '.join(['Network', str(name)]).strip()}; {', '.join([*parts, epochs])}; {kept}."
 

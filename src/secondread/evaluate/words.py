@@ -102,8 +102,8 @@ def main_caveat(
         return "A model that does not beat what costs nothing has learned nothing that these studies can show."
     if verdict is not None and verdict.kind == "overfit" and not epoch_chosen:
         return (
-            "By its few validation patients the training overfits, and its last epoch was kept: they are too few to "
-            "choose one."
+            "By its validation patients the training overfits, and its last epoch was kept: they, or those with a "
+            "lesion, are too few to choose one."
         )
     if verdict is not None and verdict.kind not in ("fits", "overfit"):
         # An overfit run whose epoch was chosen keeps its best; these leave doubt about the very model judged.

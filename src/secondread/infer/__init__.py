@@ -1,6 +1,6 @@
 """A model and a study to findings."""
 
-from secondread.infer.batch import Outcome, Scan, answer_words, read_all, unread_words
+from secondread.infer.batch import Outcome, Scan, outcome_words, read_all
 from secondread.infer.familiarity import Familiarity, Strangeness, Table, View
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.predict import predict
@@ -32,13 +32,13 @@ __all__ = [
     "Table",
     "Thresholds",
     "View",
-    "answer_words",
     "begin_with_starter",
     "calibrated",
     "decide",
     "fits",
     "load_model",
     "open_model",
+    "outcome_words",
     "predict",
     "probabilities",
     "read_all",
@@ -46,6 +46,5 @@ __all__ = [
     "reading_picture",
     "save_model",
     "save_picture",
-    "unread_words",
     "voxel_probability",
 ]

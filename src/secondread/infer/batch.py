@@ -114,20 +114,26 @@ def _unread(scan: Scan, reason: str) -> dict[str, str]:
     return {"study": scan.study, "error": without_places(reason, scan.images, scan.study)}
 
 
-def unread_words(outcome: Outcome, out: Path) -> list[str]:
-    """What to tell the person of scans that could not be read; and the key, where names are hidden."""
-    said = []
-    for error in outcome.errors:
-        name, why = error["study"], error["error"]
-        said.append(printable(f"not read: {why if name in why else f'{name}: {why}'}"))
+def outcome_words(outcome: Outcome, out: Path) -> list[str]:
+    """What to tell the person of a batch: scans that could not be read, how many are what, warnings; and where the key
+    is, where names are hidden."""
+    said = [*_unread_words(outcome), *_answer_words(outcome)]
     if any(HIDDEN in line for line in said):
         said.append(f"{out / KEY_NAME} says which file a hidden name stands for")
     return said
 
 
-def answer_words(outcome: Outcome) -> list[str]:
-    """What to tell the person of the answers: how many scans are what, and each warning with the scans that carry it
-    (the starter's own is told before it reads)."""
+def _unread_words(outcome: Outcome) -> list[str]:
+    said = []
+    for error in outcome.errors:
+        name, why = error["study"], error["error"]
+        said.append(printable(f"not read: {why if name in why else f'{name}: {why}'}"))
+    return said
+
+
+def _answer_words(outcome: Outcome) -> list[str]:
+    """How many scans are what, and each warning with the scans that carry it (the starter's own is told before it
+    reads)."""
     decisions = Counter(found["presence"]["decision"] for found in outcome.findings if found["presence"])
     said = [", ".join(f"{decisions[name]} {name}" for name in get_args(Decision) if name in decisions)]
     carried: dict[str, list[str]] = {}

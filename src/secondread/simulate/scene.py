@@ -83,7 +83,7 @@ class Head:
         spots: how much of the white matter is punctate bright spots below 3 mm, 0 to 1.
         caps: brightness of the rim round the ventricles, 0 to 1.
         vessels: how wide vessels are, in mm.
-        gland_mm: by how much the pituitary gland reaches further than usual, on each side.
+        gland_mm: by how much the pituitary gland reaches further up and down than usual; sideways it is twice as much.
         bright_lobe: how much its posterior lobe looks like fat, which in T1 it does, 0 to 1.
         base_fat: how much of the marrow in the base of the skull is fat, 0 to 1.
     """

@@ -146,24 +146,20 @@ def samples_of(
     batches = feed.epoch(epoch, plan.steps)
     slices = from_slabs(batches, plan.patch) if plan.sliced else batches
     ill = implanted(slices, plan, partial(seed_of, plan.seed, epoch, IMPLANTS), device, done)
-    exchanged = transplanted(ill, plan.transplant, partial(seed_of, plan.seed, epoch, TRANSPLANTS))
+    exchanged = transplanted(ill, plan.transplant, partial(seed_of, plan.seed, epoch, TRANSPLANTS), device)
     return rehearsal.join(exchanged, partial(seed_of, plan.seed, epoch, REHEARSAL))
 
 
 def too_few(held: Sequence[Case]) -> bool:
     """Whether the validation cases, or those of them with a lesion, are of too few patients to choose an epoch by: then
     the last one is kept. Simulated ones are no cases, and each is a patient of its own."""
-    patients = ({case.group for case in held if _ill(case) or not ill} for ill in (True, False))
-    return any(0 < len(groups) < FEWEST_GROUPS for groups in patients)
+    ill = {case.group for case in held if not case.normal and (case.label is not None or case.mask_voxels > 0)}
+    return any(0 < len(groups) < FEWEST_GROUPS for groups in (ill, {case.group for case in held}))
 
 
 def painted(plan: Plan, held: Sequence[Case]) -> bool:
     """Whether the only lesions of validation are implanted ones."""
-    return plan.implant > 0 and not any(_ill(case) for case in held)
-
-
-def _ill(case: Case) -> bool:
-    return case.normal is False or case.mask_voxels > 0
+    return plan.implant > 0 and not any(case.normal is False or case.mask_voxels > 0 for case in held)
 
 
 def held_batches(

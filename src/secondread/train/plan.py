@@ -143,8 +143,21 @@ class Plan:
             raise DataError(f"{path} is no plan of this release: {error}") from error
 
 
+def learned_beside(plan: Mapping[str, Any]) -> list[str]:
+    """What a plan, by the names of its fields, learns from beside the data as they are, in words."""
+    words = {
+        "implant": "lesions are implanted into {} of the normal scans, and teach what is not normal",
+        "transplant": "in {} of the pictures with an outlined lesion another's takes its place, so that the category "
+        "is learned from the lesion, and not from the plane or the patient around it",
+        "simulated": "beside the slices of few patients there are simulated ones, {} as many",
+    }
+    return [sentence.format(f"{plan[name]:.0%}") for name, sentence in words.items() if plan.get(name)]
+
+
 STARTS: tuple[Start, ...] = get_args(Start)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+NOTHING_TO_EXCHANGE = "transplant is for pictures and slices with outlined lesions of several categories: leave it out"
 
 OVERRIDES = (
     "batch",
@@ -224,9 +237,7 @@ def _require_fit(plan: Plan, given: Mapping[str, Any]) -> None:
     if plan.simulated:
         plan.simulated_slices()
     if plan.transplant and (plan.network.dimensions == 3 or not plan.task.located or len(plan.task.categories) < 2):
-        raise UsageError(
-            "transplant is for pictures and slices with outlined lesions of several categories: leave it out"
-        )
+        raise UsageError(NOTHING_TO_EXCHANGE)
 
 
 def replan(plan: Plan, overrides: Mapping[str, Any]) -> Plan:

@@ -14,6 +14,7 @@ from secondread.models import LESION, Task
 from secondread.train.plan import (
     GREY,
     NETWORK_OVERRIDES,
+    NOTHING_TO_EXCHANGE,
     PICTURE_SIDE,
     Plan,
     check_overrides,
@@ -82,29 +83,30 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
     if flat:
         recipe, patch = _pictures(rows, given, reasons)
         plan = on_grid(task, recipe, patch, len(rows))
-        if len(task.categories) > 1 and any(row.mask is not None for row in rows) and "transplant" not in given:
+        if _outlined(rows) > 1 and recipe.channels == GREY:
             plan = replace(plan, transplant=TRANSPLANTED)
-            reasons.append(
-                "in half of the outlined pictures another's lesion takes the place of the own, so that the category "
-                "is learned from the lesion, and not from the plane or the patient around it"
-            )
     else:
         recipe, patch, sliced = _volumes(rows, given, device, reasons, told=_told(index, task))
         samples = SLICES * max(len(rows), FEWEST_SLICED) if sliced else max(len(rows), FEWEST_VOLUMES)
         plan = on_grid(task, recipe, patch, samples, dimensions=2 if sliced else 3)
         patients = len({row.group for row in rows})
-        if patients < FEW_PATIENTS and "simulated" not in given and _can_simulate(plan):
+        if patients < FEW_PATIENTS and _can_simulate(plan):
             plan = replace(plan, simulated=SIMULATED)
-            reasons.append(f"{patients} patients are few: for two slices of theirs one is simulated")
+    if given.get("transplant") and _outlined(rows) < 2:
+        raise UsageError(NOTHING_TO_EXCHANGE)
     if all(row.normal for row in rows):
         plan = replace(plan, implant=IMPLANTED)
-        reasons.append("every scan is normal: lesions are implanted into half of them, and teach what is not")
     reasons.append(
         "masks teach where: encoder, decoder and Dice"
         if plan.task.located
         else "no masks: a classifier with an activation map"
     )
     return settled(overridden(replace(plan, reasons=tuple(reasons)), given), given)
+
+
+def _outlined(rows: Sequence[Row]) -> int:
+    """Categories of which lesions are outlined."""
+    return len({row.label for row in rows if row.mask is not None and row.label is not None and not row.normal})
 
 
 def _can_simulate(plan: Plan) -> bool:

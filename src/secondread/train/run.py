@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from secondread.train.card import card, familiarity_in_words, promise_in_words
 from secondread.train.checkpoint import State, epochs_done
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
-from secondread.train.plan import Plan, replan
+from secondread.train.plan import Plan, learned_beside, replan
 from secondread.train.planning import teaching
 from secondread.train.slices import feed_for, require_room
 from secondread.train.validate import validate
@@ -79,7 +80,7 @@ def train(
     if resume:
         done = epochs_done(run / "checkpoints")
         say(f"goes on after epoch {done}" if done else "begins anew: no epoch was finished")
-    for reason in plan.reasons:
+    for reason in (*plan.reasons, *learned_beside(asdict(plan))):
         say(f"plan: {reason}")
     if plan.start == "starter":
         say(

@@ -55,13 +55,14 @@ class Pictures:
         side: of a picture, in pixels, when training ends.
         batch: pictures a step.
         seed: of every picture.
-        small_first: whether pictures are smaller in the beginning, see SIDES.
+        cold: whether a network learns that knows nothing yet: its pictures are small and easy in the beginning (SIDES,
+            CLIMB).
     """
 
     side: int
     batch: int
     seed: int
-    small_first: bool = True
+    cold: bool = True
 
 
 @dataclass(eq=False)
@@ -87,7 +88,7 @@ class Simulated:
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """The batches of one epoch; on a CPU rendered ahead by a process of their own, for a thread would only take
         turns with the one that learns."""
-        difficulty = difficulties(epoch / self.epochs)
+        difficulty = difficulties(epoch / self.epochs if self.pictures.cold else 1.0)
         side = self.side_at(epoch)
         numbers = range(epoch * steps, (epoch + 1) * steps)
         if self.device != "cpu":
@@ -106,7 +107,7 @@ class Simulated:
     def side_at(self, epoch: int) -> int:
         """Of an epoch's pictures, in pixels."""
         share = next(share for until, share in SIDES if epoch < until * self.epochs or until == 1)
-        return round(self.pictures.side * (share if self.pictures.small_first else 1))
+        return round(self.pictures.side * (share if self.pictures.cold else 1))
 
     def close(self) -> None:
         """End the process that renders."""

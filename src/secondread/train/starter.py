@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
 from secondread import __version__
@@ -23,11 +24,11 @@ from secondread.errors import UsageError
 from secondread.files import write_whole
 from secondread.infer import ModelSpec, Reader, Thresholds
 from secondread.infer.slicewise import ANY, SLICE_MM
-from secondread.infer.spec import open_description, save_described
+from secondread.infer.spec import WEIGHTS, open_description, save_described
 from secondread.infer.starter import PICTURES, STARTER, VOLUMES
 from secondread.models import Target, build, loss_for
 from secondread.simulate import NORMAL, Settings, simulate_study
-from secondread.train.checkpoint import State
+from secondread.train.checkpoint import Progress
 from secondread.train.loop import Report, fit, trained_in
 from secondread.train.plan import GREY, PICTURE_SIDE, Plan, Start, on_grid, rate_of
 from secondread.train.simulated import CONTRASTS, TASK, Pictures, Simulated
@@ -42,6 +43,10 @@ is promised for real ones, which differ from simulated ones in ways that nobody 
 MISSES = 0.1
 """Share of simulated abnormal scans below the lower one."""
 
+BEGUN, BEGUN_WITH, MADE = "begun.json", "begun.safetensors", "made.json"
+"""In a work folder: the plan and what came before it; the weights it begins with; what the first is called in the end.
+"""
+
 WHOLE_HEAD = (256, 256, 256)
 """No head is cut into windows before it is cut into slices."""
 
@@ -55,7 +60,9 @@ class Curriculum:
         held: pictures of the validation split.
         heads: simulated heads on which the thresholds for volumes are chosen, half of them normal.
         seed: of everything drawn.
-        start: random weights, or those of the starter that is packaged, which then is gone on with.
+        start: random weights, or those of the starter that is packaged, which then is gone on with: what is made has
+            the mean of the weights before and after (Wortsman 2022, "Robust fine-tuning of zero-shot models"), which
+            keeps what either had learned.
     """
 
     epochs: int = 145
@@ -79,50 +86,62 @@ def make_starter(
     """Train the starter in ``work`` (going on from its newest checkpoint) and write it to ``out``.
 
     Raises:
-        UsageError: ``work`` holds another training.
+        UsageError: ``work`` holds another training, or one whose starter is made.
         DivergenceError, ChecksumError, ResourceError: as :func:`secondread.train.loop.fit`.
     """
     plan = curriculum.plan()
     before = _begun(work, plan)
     # Who goes on sees other pictures than those already seen.
     seed = curriculum.seed + before.get("simulated_pictures", 0)
-    pictures = Pictures(plan.patch[0], plan.batch, seed, small_first=plan.start == "cold")
+    pictures = Pictures(plan.patch[0], plan.batch, seed, cold=plan.start == "cold")
     source = Simulated(pictures, curriculum.epochs, curriculum.held, device)
     try:
         state = fit(plan, source, [], work, device=device, report=report)
     finally:
         source.close()
-    flat, judged = describe_pictures(plan, state, source, device, before)
-    volumes, heads = describe_volumes(flat, state.best, curriculum, report)
+    weights = state.best if plan.start == "cold" else mean_of(load_file(work / BEGUN_WITH), state.best)
     # In half precision, which halves what everybody downloads.
-    weights = {name: value.half() for name, value in state.best.items()}
+    weights = {name: value.half() for name, value in weights.items()}
+    flat, judged = describe_pictures(plan, weights, source, device, facts_of(state.progress, plan, before))
+    volumes, heads = describe_volumes(flat, weights, curriculum, report)
     save_described(out, {PICTURES: flat, VOLUMES: volumes}, weights, card(flat, volumes, judged, heads))
+    (work / BEGUN).rename(work / MADE)
+
+
+def mean_of(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of two sets of weights."""
+    return {name: torch.lerp(value.float(), other[name].float().cpu(), 0.5) for name, value in one.items()}
 
 
 def _begun(work: Path, plan: Plan) -> dict[str, Any]:
     """What the weights that ``plan`` begins with were trained on, as it was when ``work`` was begun."""
-    path, own = work / "begun.json", json.loads(plan.to_bytes())
+    path, own = work / BEGUN, json.loads(plan.to_bytes())
+    if (work / MADE).exists():
+        raise UsageError(f"the starter of {work} is made: name another folder to train one (--work)")
     if path.exists():
         begun = json.loads(path.read_text(encoding="utf-8"))
         if begun["plan"] != own:
             raise UsageError(f"{work} holds a training by another plan: name another folder (--work)")
         return dict(begun["before"])
-    before = open_description(STARTER, PICTURES).trained_on if plan.start == "starter" else {}
+    if (work / "checkpoints").exists():
+        raise UsageError(f"{work} holds a training by nobody knows which plan: name another folder (--work)")
     work.mkdir(parents=True, exist_ok=True)
+    before: dict[str, Any] = {}
+    if plan.start == "starter":
+        before = open_description(STARTER, PICTURES).trained_on
+        write_whole(work / BEGUN_WITH, (STARTER / WEIGHTS).read_bytes())
     write_whole(path, json.dumps({"plan": own, "before": before}).encode())
     return before
 
 
 def describe_pictures(
-    plan: Plan, state: State, source: Simulated, device: str, before: Mapping[str, Any]
+    plan: Plan, weights: Mapping[str, Tensor], source: Simulated, device: str, facts: Mapping[str, Any]
 ) -> tuple[ModelSpec, dict[str, float]]:
-    """The description for pictures, and what the model is worth on simulated ones. ``before``: as :func:`_begun`."""
-    state.averaged.load_state_dict(state.best)
-    loss = loss_for(plan.loss)
-    tally = validate(state.averaged, source.whole(), loss, plan.task, plan.patch, device, mirror=True, masks=True)
+    """The description for pictures, and what the model is worth on simulated ones. ``facts``: of its training."""
+    network, loss = build(plan.network).to(device).eval(), loss_for(plan.loss)
+    network.load_state_dict(dict(weights))
+    tally = validate(network, source.whole(), loss, plan.task, plan.patch, device, mirror=True, masks=True)
     fitted, _ = tally.calibration()
-    progress = state.progress
-    precisions = [*before.get("precision", "").split(" and "), *trained_in(progress.history).split(" and ")]
     spec = ModelSpec(
         name="starter",
         version=__version__,
@@ -131,16 +150,22 @@ def describe_pictures(
         recipe=plan.recipe,
         patch=plan.patch,
         thresholds=with_presence(fitted, *tally.presence_and_truth()),
-        trained_on={
-            "simulated_pictures": before.get("simulated_pictures", 0) + progress.step * plan.batch,
-            "real_scans": 0,
-            "epochs": before.get("epochs", 0) + progress.epoch,
-            "best_epoch": before.get("epochs", 0) + progress.best_epoch,
-            "seconds": before.get("seconds", 0) + round(progress.seconds),
-            "precision": " and ".join(dict.fromkeys(filter(None, precisions))),
-        },
+        trained_on=dict(facts),
     )
     return spec, tally.metrics() | tally.dice_of(spec.thresholds)
+
+
+def facts_of(progress: Progress, plan: Plan, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the starter has been trained on, in this training and ``before``, as :func:`_begun` has it."""
+    precisions = [*before.get("precision", "").split(" and "), *trained_in(progress.history).split(" and ")]
+    return {
+        "simulated_pictures": before.get("simulated_pictures", 0) + progress.step * plan.batch,
+        "real_scans": 0,
+        "epochs": before.get("epochs", 0) + progress.epoch,
+        "best_epoch": before.get("epochs", 0) + progress.best_epoch,
+        "seconds": before.get("seconds", 0) + round(progress.seconds),
+        "precision": " and ".join(dict.fromkeys(filter(None, precisions))),
+    }
 
 
 def with_presence(
@@ -213,8 +238,8 @@ where no model is named, and trainings on grey pictures and on slices of volumes
 
 - **Made from** {simulated_pictures} simulated pictures and {real_scans} real scans: slices of bent MNI152 heads in
   three planes ({contrasts}) with lesions of the kinds {kinds}.
-  {epochs} epochs in {seconds} s, epoch {best_epoch} kept. `python benchmarks/starter.py make` trains one from random
-  weights, `make --go-on` goes on with this one.
+  {epochs} epochs in {seconds} s, of the last round epoch {best_epoch} kept. `python benchmarks/starter.py make` trains
+  one from random weights, `make --go-on` goes on with this one and takes the mean of the weights before and after.
 - **Reads** pictures of a head MRI, and volumes slice by slice in three planes, one contrast at a time. It has seen no
   other contrast than those above.
 - **On simulated scans** that it had not seen, small and faint lesions among them:

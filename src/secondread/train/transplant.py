@@ -53,11 +53,17 @@ class Transplants:
     mirrored: Tensor
 
 
-def transplanted(batches: Iterable[Batch], share: float, seed: Callable[[int], int]) -> Iterator[Batch]:
-    """The batches, with a ``share`` of the outlined lesions exchanged. ``seed``: from a batch's position to that of its
-    draw."""
+def transplanted(
+    batches: Iterable[Batch], share: float, seed: Callable[[int], int], device: str = "cpu"
+) -> Iterator[Batch]:
+    """The batches, with a ``share`` of the outlined lesions exchanged, on ``device``, where images and masks come out.
+    ``seed``: from a batch's position to that of its draw."""
     for position, batch in enumerate(batches):
-        yield transplant(batch, draw_transplants(batch, share, seed(position))) if share else batch
+        if share:
+            there = replace(batch, images=batch.images.to(device), masks=batch.masks.to(device))
+            yield transplant(there, draw_transplants(there, share, seed(position)))
+        else:
+            yield batch
 
 
 def draw_transplants(batch: Batch, share: float, seed: int) -> Transplants:
@@ -95,13 +101,13 @@ def transplant(batch: Batch, p: Transplants) -> Batch:
         return batch
     images, inside = batch.images, (batch.masks > 0).to(batch.images.dtype)
     heads = _heads(images)
-    layers = torch.cat([images, inside[:, None], heads.tissue[:, None], torch.ones_like(inside)[:, None]], dim=1)
-    grid = _grid(inside, heads, p, takers)
+    layers = torch.cat([images, inside[:, None], heads[:, None], torch.ones_like(inside)[:, None]], dim=1)
+    grid = _grid(inside, _middles(heads), p, takers)
     moved = functional.grid_sample(layers[[p.donor[b] for b in takers]], grid, align_corners=False)
     lesion, tissue, there = (moved[:, -3] >= 0.5).to(inside.dtype), moved[:, -2], moved[:, -1]
     # Nothing is taken from beyond the donor's border.
     share = _share(torch.maximum(lesion, inside[takers])) * (there > 0.99)
-    fitting = _fitting(lesion, inside[takers], share, tissue, heads.tissue[takers])
+    fitting = _fitting(lesion, inside[takers], share, tissue, heads[takers])
     kept = [n for n, fits in enumerate(fitting.tolist()) if fits]
     takers, donors = [takers[n] for n in kept], [p.donor[takers[n]] for n in kept]
     present = images[takers].flatten(2).any(2)[..., None, None]
@@ -113,18 +119,10 @@ def transplant(batch: Batch, p: Transplants) -> Batch:
     return replace(batch, images=new, masks=masks, mask_known=known, category=category, abnormal=abnormal)
 
 
-@dataclass(frozen=True, eq=False)
-class _Heads:
-    """Where the heads of a batch are: ``tissue`` (B, *S) 1 or 0, and its ``middle`` (B, 2) in pixels."""
-
-    tissue: Tensor
-    middle: Tensor
-
-
-def _heads(images: Tensor) -> _Heads:
+def _heads(images: Tensor) -> Tensor:
+    """(B, *S): 1 where a picture shows a head, else 0."""
     bright = (images - images.flatten(2).amin(2)[..., None, None]).sum(1)
-    tissue = (bright > 0.5 * bright.mean((1, 2), keepdim=True)).to(images.dtype)
-    return _Heads(tissue, _middles(tissue))
+    return (bright > 0.5 * bright.mean((1, 2), keepdim=True)).to(images.dtype)
 
 
 def _fitting(lesion: Tensor, own: Tensor, share: Tensor, tissue: Tensor, own_tissue: Tensor) -> Tensor:
@@ -137,22 +135,20 @@ def _fitting(lesion: Tensor, own: Tensor, share: Tensor, tissue: Tensor, own_tis
     return arrived & gone & (unlike <= UNLIKE * covered.flatten(1).sum(1))
 
 
-def _grid(inside: Tensor, heads: _Heads, p: Transplants, takers: list[int]) -> Tensor:
-    """Sampling points (n, *S, 2) in the donors, for grid_sample."""
-    size, at, spots = inside.shape[1:], _places(inside), _middles(inside)
-    reach = inside.flatten(1).sum(1).sqrt()
-    grids = []
-    for b in takers:
-        d = p.donor[b]
-        outward = _angle(spots[d] - heads.middle[d])
-        turn = _angle(spots[b] - heads.middle[b]) - outward + float(p.turn[b])
-        zoom = float((reach[b] / reach[d]).clamp(*NEARER)) * float(p.zoom[b])
-        back = _turning(-turn)
-        if p.mirrored[b]:
-            back = _turning(outward) @ torch.diag(torch.tensor([1.0, -1.0])) @ _turning(-outward) @ back
-        away = torch.einsum("ij,jrc->irc", back.to(at) / zoom, at - spots[b][:, None, None]) + spots[d][:, None, None]
-        grids.append(torch.stack([2 * away[a] / size[a] - 1 for a in (1, 0)], dim=-1))
-    return torch.stack(grids)
+def _grid(inside: Tensor, heads: Tensor, p: Transplants, takers: list[int]) -> Tensor:
+    """Sampling points (n, *S, 2) in the donors, for grid_sample. ``heads``: (B, 2), their middles."""
+    donors, spots, reach = [p.donor[b] for b in takers], _middles(inside), inside.flatten(1).sum(1).sqrt()
+    turn, zoom, mirrored = (drawn[takers].to(inside.device) for drawn in (p.turn, p.zoom, p.mirrored))
+    away = spots - heads
+    angles = torch.atan2(away[:, 1], away[:, 0])
+    outward = angles[donors]
+    back = _turning(outward - angles[takers] - turn)
+    mirror = inside.new_tensor([[1.0, 0.0], [0.0, -1.0]])
+    back = torch.where(mirrored[:, None, None], _turning(outward) @ mirror @ _turning(-outward) @ back, back)
+    back = back / ((reach[takers] / reach[donors]).clamp(*NEARER) * zoom)[:, None, None]
+    at = torch.einsum("nij,njrc->nirc", back, _places(inside) - spots[takers][..., None, None])
+    at = at + spots[donors][..., None, None]
+    return torch.stack([2 * at[:, a] / inside.shape[1 + a] - 1 for a in (1, 0)], dim=-1)
 
 
 def _places(like: Tensor) -> Tensor:
@@ -167,13 +163,10 @@ def _middles(weights: Tensor) -> Tensor:
     return flat @ _places(weights).flatten(1).T / flat.sum(1, keepdim=True).clamp_min(1e-6)
 
 
-def _angle(along: Tensor) -> float:
-    return math.atan2(float(along[1]), float(along[0]))
-
-
-def _turning(angle: float) -> Tensor:
-    cos, sin = math.cos(angle), math.sin(angle)
-    return torch.tensor([[cos, -sin], [sin, cos]])
+def _turning(angles: Tensor) -> Tensor:
+    """(n) radians -> (n, 2, 2)."""
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.stack([cos, -sin], dim=-1), torch.stack([sin, cos], dim=-1)], dim=-2)
 
 
 def _share(lesions: Tensor) -> Tensor:

@@ -111,7 +111,8 @@ class Tally:
             if category >= 0 and len(task.categories) > 1:
                 self.classes.append((int(c.argmax()), category))
             return
-        if abnormal == 0 or category >= 0:
+        # Whoever teaches a category alone, with another's lesion in it, is not asked for presence.
+        if abnormal == 0 or (abnormal == 1 and category >= 0):
             joint = torch.cat([torch.tensor([1 - p]), p * c.cpu()])
             self.classes.append((int(joint.argmax()), 0 if abnormal == 0 else 1 + category))
 
