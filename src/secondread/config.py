@@ -56,7 +56,9 @@ def _yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no YAML: {error}") from error
+        where = getattr(error, "problem_mark", None)
+        line = f"line {where.line + 1}: " if where else ""
+        raise UsageError(f"{path} is no YAML: {line}{getattr(error, 'problem', None) or error}") from error
     if content is not None and not isinstance(content, dict):
         raise UsageError(f"{path} must map names to values, like 'optimizer: rmsprop'")
     return {str(name): value for name, value in (content or {}).items()}

@@ -178,7 +178,7 @@ def test_advice_names_what_the_plan_has_not_used() -> None:
         ((FALL, FALL + 0.1), PLAN, "larger pictures (--size 96, not 48)"),
         ((FALL, FALL + 0.1), PLAN | {"recipe": {"spacing": [3.0, 3.0, 4.0]}}, "a finer grid (--spacing 1.5, not 3)"),
         ((FALL, 2 + NOISE), {}, "a smaller learning rate"),
-        ((FALL[:4], FALL[:4]), {}, "more epochs (--epochs 8, not 4)"),
+        ((FALL[:4], FALL[:4]), {}, "more epochs (--epochs 10, not 4)"),
     ],
 )
 def test_advice_for_each_verdict(curves: tuple[Any, Any], plan: dict[str, Any], step: str) -> None:

@@ -42,13 +42,15 @@ def test_a_fault_and_a_strange_name_cost_no_other_study(tmp_path: Path) -> None:
     line, *more = outcome_words(outcome, tmp_path / "out")
     assert line.startswith("not read: 2: ")
     assert not any("not read" in other or "hidden" in other for other in more)
+    assert len(more) == 3, "those that were read, one by one; of no decision there is nothing to count"
     assert np.isfinite([c["probability"] for f in outcome.findings for c in f["categories"]]).all()
 
 
 def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_them(tmp_path: Path) -> None:
     def found(study: str, decision: str | None, *warnings: str) -> dict[str, object]:
         presence = None if decision is None else {"probability": 0.5, "decision": decision}
-        return {"study": study, "presence": presence, "warnings": warnings}
+        kinds = [{"name": "glioma", "probability": 0.25}, {"name": "ms", "probability": 0.75}]
+        return {"study": study, "presence": presence, "warnings": warnings, "categories": kinds}
 
     names = [f"scan-{n}" for n in range(5)]
     outcome = Outcome([found(name, "unsure", WARNING, "looks like a knee") for name in names])
@@ -58,7 +60,12 @@ def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_
         "warning: scan-0, scan-1, scan-2 and 2 more: looks like a knee",
         "warning: b: no t2",
     ]
-    assert outcome_words(Outcome([found("cat", None)]), tmp_path) == []
+    assert outcome_words(Outcome([found("cat", None)]), tmp_path) == ["cat: ms (0.75)"]
+    assert outcome_words(Outcome([found("a", "abnormal"), found("b", "normal")]), tmp_path) == [
+        "a: abnormal (0.50), if so, ms (0.75)",
+        "b: normal (0.50)",
+        "1 abnormal, 1 normal",
+    ]
     hidden = outcome_words(Outcome([found(f"{HIDDEN}1", "normal", "no t2")]), tmp_path)
     assert hidden[-1] == f"{tmp_path / KEY_NAME} says which file a hidden name stands for"
     many = Outcome([found(f"s{n}", "normal", f"{n} voxels were mended") for n in range(500)])

@@ -18,7 +18,7 @@ from secondread.errors import ChecksumError, DataError, ResourceError, UsageErro
 from secondread.index import Index, build_index
 from secondread.infer import load_model
 from secondread.train import OPTIMIZERS, loop, open_packed, pack_data, plan_for, train
-from secondread.train.checkpoint import State, load_checkpoint, save_checkpoint
+from secondread.train.checkpoint import State, epochs_done, load_checkpoint, save_checkpoint
 from secondread.train.loop import new_state, schedule, spent
 from secondread.train.plan import Plan
 from secondread.train.planning import make_plan
@@ -156,8 +156,47 @@ def test_a_run_is_not_overwritten(pictures: Index, tmp_path: Path) -> None:
 def test_a_finished_run_resumes_to_itself(pictures: Index, tmp_path: Path) -> None:
     train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
     before = weights(tmp_path / "run")
-    train(None, tmp_path / "run", resume=True)
+    said: list[str] = []
+    train(None, tmp_path / "run", resume=True, say=said.append)
     assert weights(tmp_path / "run") == before
+    assert any("all 1 epoch are learned" in line for line in said)
+
+
+def test_an_index_of_other_studies_is_no_runs_own(pictures: Index, volumes: Index, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", overrides={**QUICK, "epochs": 1})
+    volumes.save(tmp_path / "run" / "index.parquet")
+    with pytest.raises(ChecksumError, match="not what the store was packed from"):
+        train(None, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("transplant", 7, "a share of 0 to 1, got 7"),
+        ("batch", "x", "batch: "),
+        ("batch", 0, "batch must be above 0"),
+        ("loss", "none", "none"),
+    ],
+)
+def test_a_plan_file_that_cannot_be_is_refused(
+    pictures: Index, tmp_path: Path, field: str, value: object, said: str
+) -> None:
+    content = json.loads(make_plan(pictures, QUICK).to_bytes())
+    (tmp_path / "plan.json").write_text(json.dumps(content | {field: value}))
+    with pytest.raises(DataError, match=r"plan\.json is damaged, or no plan of this release") as error:
+        Plan.load(tmp_path / "plan.json")
+    assert said in str(error.value)
+    assert "http" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["[1]", '"a"', "null"])
+def test_an_epoch_that_is_no_number_is_damage(pictures: Index, tmp_path: Path, value: str) -> None:
+    save_checkpoint(tmp_path, new_state(make_plan(pictures, QUICK), "cpu"))
+    latest = tmp_path / "latest.json"
+    assert '"epoch": 0' in latest.read_text()
+    latest.write_text(latest.read_text().replace('"epoch": 0', f'"epoch": {value}'))
+    with pytest.raises(ChecksumError, match="is damaged; remove"):
+        epochs_done(tmp_path)
 
 
 def test_a_damaged_checkpoint_is_refused(pictures: Index, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from secondread.errors import UsageError
 from secondread.index import Index, build_index
 from secondread.store import Batch
-from secondread.train import make_plan, train
+from secondread.train import make_plan, pack_data, train
 from secondread.train import transplant as module
 from secondread.train.plan import learned_beside
 from secondread.train.transplant import Transplants, draw_transplants, transplant, transplanted
@@ -264,6 +264,9 @@ def test_outlined_pictures_are_learned_from_so_and_others_as_they_are(
     assert make_plan(half).transplant == 0
     with pytest.raises(UsageError, match="transplant is for"):
         make_plan(half, {"transplant": 0.5})
+    packed = pack_data(half, tmp_path / "store", make_plan(half, {"size": 32}))
+    with pytest.raises(UsageError, match="transplant is for"):
+        train(packed, tmp_path / "refused", overrides={"transplant": 0.5})
     colour = build_index([outlined_pictures(tmp_path / "colour", mode="RGB")])
     assert make_plan(colour).transplant == 0
     assert make_plan(colour, {"transplant": 0.5}).transplant == 0.5

@@ -16,6 +16,9 @@ WIDEST = 64
 DECAYING = ("adamw", "sgd")
 """Optimizers that hold the weights small."""
 
+FEWEST_EPOCHS = 10
+"""Of fewer the curves say little."""
+
 Need = Literal["less freedom", "more learning", "another rate", "calm", "longer", "more capacity"]
 
 
@@ -109,7 +112,8 @@ def _longer(f: Facts) -> str | None:
     if minutes := f.number("minutes"):
         return f"more time (--minutes {2 * minutes:g}, not {minutes:g})"
     epochs = f.number("epochs") or f.epochs
-    return f"more epochs (--epochs {2 * epochs:g}, not {epochs:g})" if epochs else "more epochs"
+    longer = max(2 * epochs, FEWEST_EPOCHS)
+    return f"more epochs (--epochs {longer:g}, not {epochs:g})" if epochs else "more epochs"
 
 
 def _faster(f: Facts) -> str | None:

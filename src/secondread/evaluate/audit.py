@@ -53,6 +53,7 @@ CONTROLS = {
 }
 BLIND = ("metadata", "border", "site")
 """Controls that see nothing of the brain's inside."""
+HINTS = "better than chance"
 SHOWS = {
     "thumbnail": "which shows the plane and the framing more than any lesion",
     "histogram": "which shows the scanner's contrast and scaling more than any lesion",
@@ -80,7 +81,7 @@ class Control:
         if self.separates:
             return "gives it away"
         if self.figure.low > CHANCE:
-            return "better than chance"
+            return HINTS
         return "too few groups to say" if self.rarer < FEW_GROUPS else "no better than chance"
 
 

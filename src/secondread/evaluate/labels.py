@@ -61,11 +61,12 @@ class Suspect:
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """Attributes: ``suspects``, the likely ones first and each kind by margin; ``studies`` looked at; ``blocked``: why
-    none were."""
+    """Attributes: ``suspects``, the likely ones first and each kind by margin; ``studies`` looked at; ``named``: of how
+    many the label is what the reader finds most probable; ``blocked``: why none were looked at, or nothing is told."""
 
     suspects: tuple[Suspect, ...] = ()
     studies: int = 0
+    named: int = 0
     blocked: str | None = None
 
     @property
@@ -79,8 +80,8 @@ class LabelErrors:
         likely, doubtful = len(self.likely), len(self.suspects) - len(self.likely)
         return (
             f"{likely:,} of {self.studies:,} labels are likely wrong and {doubtful:,} more doubtful, by a reader that "
-            "has not learned from their studies. Errors, hard cases and mistakes of the reader are among them: "
-            "a person decides."
+            f"has not learned from their studies and would label {self.named:,} of them as they are. Errors, hard "
+            "cases and mistakes of the reader are among them: a person decides."
         )
 
     def to_json(self, names: Aliases) -> dict[str, Any]:
@@ -130,6 +131,10 @@ def find_label_errors(rows: Sequence[Row], judged: Sequence[Judged] = (), *, see
     for part in (told, ~told):  # each has probabilities of its own kind, so thresholds of its own
         if part.any():
             best[part], margin[part], likely[part] = confident(given[part], truth[part])
+    named, most = int((given.argmax(1) == truth).sum()), int(np.bincount(truth).max())
+    if named <= most:
+        known_by = f"of {len(known):,} studies the reader labels {named:,} as they are"
+        return LabelErrors(blocked=f"{known_by}, no more than who always says the same class ({most:,})")
     order = np.lexsort((-margin, ~likely))
     found = [
         Suspect(
@@ -143,7 +148,7 @@ def find_label_errors(rows: Sequence[Row], judged: Sequence[Judged] = (), *, see
         for n in order
         if margin[n] > 0
     ]
-    return LabelErrors(tuple(found), len(known))
+    return LabelErrors(tuple(found), len(known), named)
 
 
 def confident(

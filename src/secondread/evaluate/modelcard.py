@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from secondread.evaluate.audit import CONTROLS, class_of
+from secondread.evaluate.audit import CONTROLS, HINTS, class_of
 from secondread.index.words import counted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def how_it_learned(result: Evaluation) -> str:
     ]
     facts = result.model.get("trained_on", {})
     parts += [facts["precision"]] if "precision" in facts else []
-    epochs = f"{len(result.history)} epochs" if result.history else "epochs unknown"
+    epochs = counted(len(result.history), "epoch") if result.history else "epochs unknown"
     kept = (
         "the epoch kept was chosen on the validation split"
         if result.epoch_chosen
@@ -103,9 +103,13 @@ def weaker(result: Evaluation) -> str:
 def weaknesses(result: Evaluation) -> str:
     """What the audits found, in short; the report says it in full where it belongs."""
     told = [f"{line.label} by {CONTROLS[line.control]}" for line in result.audit.controls if line.separates]
+    hinted = [line for line in result.audit.controls if line.verdict == HINTS]
     said = ["The split leaks, as said at the top."] if result.leaks else []
     said += [f"Classes can be told by what must not matter: {', '.join(told)}."] if told else []
     said += [f"Shortcuts could not be looked for: {result.audit.blocked}."] if result.audit.blocked else []
+    if not told and hinted:
+        some = ", ".join(f"{line.label} by {CONTROLS[line.control]}" for line in hinted)
+        said += [f"Told from the others better than by chance, if not so well that it must be a shortcut: {some}."]
     return " ".join(said) or "The audits of this report found none; other sites, scanners and people are untested."
 
 

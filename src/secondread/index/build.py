@@ -211,7 +211,10 @@ def _group_notes(rows: Sequence[Row]) -> list[str]:
         f"{GROUP_SOURCES.get(source, f'the {source.upper()} naming scheme')} ({count:,})"
         for source, count in sources.most_common()
     ]
-    notes = [f"{studies_of_patients(kept)}; a patient is known by {', '.join(said)}."]
+    known = f"a patient is known by {', '.join(said)}"
+    if set(sources) == {"study"}:
+        known = "nothing says which of them are of one patient, so each counts as a patient of its own"
+    notes = [f"{studies_of_patients(kept)}; {known}."]
     members: dict[str, list[Row]] = defaultdict(list)
     for row in kept:
         if row.label is not None:

@@ -112,7 +112,8 @@ def excluded_lines(rows: Sequence[Row]) -> list[str]:
     lines = []
     for reason, mine in sorted(reasons.items(), key=lambda item: -len(item[1]))[:MAX_LINES]:
         others = f" and {len(mine) - 1:,} more" if len(mine) > 1 else ""
-        lines.append(printable(f"{mine[0].study}{others}: {mine[0].reason if len(mine) == 1 else reason}"))
+        own = mine[0].reason or "" if len(mine) == 1 else reason
+        lines.append(printable(own if own.startswith(mine[0].study) else f"{mine[0].study}{others}: {own}"))
     if len(reasons) > MAX_LINES:
         lines.append(f"and {len(reasons) - MAX_LINES:,} other reasons")
     return lines

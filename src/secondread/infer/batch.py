@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -28,8 +28,9 @@ LONGEST_STEM = 120
 KEY_NAME = "names.csv"
 """Which file each hidden name stands for: the one file of an answer that is not to be passed on."""
 
-MOST_NAMED, MOST_WARNINGS = 3, 10
-"""So many scans that carry one warning are named, and so many warnings are told; ``findings.json`` has them all."""
+MOST_TOLD, MOST_NAMED, MOST_WARNINGS = 5, 3, 10
+"""So many scans are told one by one, so many that carry one warning are named, and so many warnings are told;
+``findings.json`` has them all."""
 
 FLUSH_SECONDS = 5.0
 """``findings.json`` is rewritten at least this often while studies are read: a kill loses no more than that."""
@@ -115,12 +116,22 @@ def _unread(scan: Scan, reason: str) -> dict[str, str]:
 
 
 def outcome_words(outcome: Outcome, out: Path) -> list[str]:
-    """What to tell the person of a batch: scans that could not be read, how many are what, warnings; and where the key
-    is, where names are hidden."""
-    said = [*_unread_words(outcome), *_answer_words(outcome)]
-    if any(HIDDEN in line for line in said):
+    """What to tell the person of a batch: scans that could not be read, the answers where they are few, how many are
+    what, warnings; and where the key is, where names are hidden."""
+    few = outcome.findings if len(outcome.findings) <= MOST_TOLD else []
+    said = [*_unread_words(outcome), *map(_finding_words, few), *_answer_words(outcome)]
+    if any(HIDDEN in one["study"] for one in (*outcome.findings, *outcome.errors)):
         said.append(f"{out / KEY_NAME} says which file a hidden name stands for")
     return said
+
+
+def _finding_words(found: Mapping[str, Any]) -> str:
+    presence, kinds = found["presence"], found["categories"]
+    said = [f"{presence['decision']} ({presence['probability']:.2f})"] if presence else []
+    if kinds and (presence is None or presence["decision"] != "normal"):
+        first = max(kinds, key=lambda kind: kind["probability"])
+        said.append(f"{'if so, ' if presence else ''}{first['name']} ({first['probability']:.2f})")
+    return printable(f"{found['study']}: {', '.join(said)}")
 
 
 def _unread_words(outcome: Outcome) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secondread.index.words import counted
 from secondread.infer import ModelSpec
 from secondread.train.calibrate import groups_needed
 
@@ -64,7 +65,11 @@ def promise_in_words(spec: ModelSpec) -> str:
     made = [
         f"a share of {rate} or less of {n} studies is called *{other[n]}*" for n, side in sides.items() if side.made
     ]
-    short = [f"{n}: {side.groups} validation groups, {fewest} are needed" for n, side in sides.items() if not side.made]
+    short = [
+        f"{n}: {counted(side.groups, 'validation group')}, {fewest} are needed"
+        for n, side in sides.items()
+        if not side.made
+    ]
     out = f"for new patients like those of validation, {' and '.join(made)}" if made else ""
     if short:
         out += f"{'; ' if out else ''}no error rate of {rate} is promised for {'; nor for '.join(short)}"

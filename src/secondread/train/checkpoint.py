@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from secondread.errors import ChecksumError, DataError, writing
@@ -109,30 +110,28 @@ def load_checkpoint(folder: Path, state: State) -> bool:
         placed = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
         whole["state"].setdefault(int(index), {})[key] = placed
     state.optimizer.load_state_dict(whole)
-    state.progress = Progress(**latest["progress"])
+    state.progress = latest["progress"]
     return True
 
 
 def epochs_done(folder: Path) -> int:
     """How many epochs the newest checkpoint has behind it; 0 where there is none. Raises as :func:`load_checkpoint`."""
     latest = _latest(folder)
-    return 0 if latest is None else int(latest["progress"]["epoch"])
+    return 0 if latest is None else latest["progress"].epoch
 
 
 def _latest(folder: Path) -> dict[str, Any] | None:
+    path = folder / "latest.json"
     try:
-        latest: dict[str, Any] = json.loads((folder / "latest.json").read_text())
+        latest: dict[str, Any] = json.loads(path.read_text())
+        version = latest["version"]
+        if version == FORMAT_VERSION:
+            return latest | {"progress": TypeAdapter(Progress).validate_python(latest["progress"])}
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise ChecksumError(
-            f"{folder / 'latest.json'} is damaged; remove {folder} and train again without --resume"
-        ) from error
-    if latest.get("version") != FORMAT_VERSION:
-        raise DataError(
-            f"{folder / 'latest.json'} has version {latest.get('version')}, this release reads {FORMAT_VERSION}"
-        )
-    return latest
+    except (ValueError, KeyError, TypeError) as error:
+        raise ChecksumError(f"{path} is damaged; remove {folder} and train again without --resume") from error
+    raise DataError(f"{path} has version {version}, this release reads {FORMAT_VERSION}")
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

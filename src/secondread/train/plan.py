@@ -138,9 +138,14 @@ class Plan:
     def from_bytes(cls, content: bytes, path: object) -> Plan:
         """What :meth:`to_bytes` gave; ``path`` names it in errors. Raises DataError."""
         try:
-            return TypeAdapter(cls).validate_json(content)
-        except ValidationError as error:
-            raise DataError(f"{path} is no plan of this release: {error}") from error
+            plan = TypeAdapter(cls).validate_json(content)
+            check_overrides({name: getattr(plan, name) for name in OVERRIDES})
+        except (ValidationError, UsageError) as error:
+            why = first_of(error) if isinstance(error, ValidationError) else str(error)
+            raise DataError(
+                f"{path} is damaged, or no plan of this release: {why}; restore it, or begin anew"
+            ) from error
+        return plan
 
 
 def learned_beside(plan: Mapping[str, Any]) -> list[str]:
@@ -307,6 +312,8 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
 def number(name: str, value: Any) -> float:
     """An override that is to be a number. Raises UsageError."""
     try:
+        if isinstance(value, bool):
+            raise TypeError("yes and no are no numbers")
         return float(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} must be a number, got {value!r}") from error
@@ -322,6 +329,10 @@ def overridden(plan: Plan, given: dict[str, Any]) -> Plan:
         whole = asdict(replace(plan, network=network)) | given
         return TypeAdapter(Plan).validate_python(whole)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{name} does not fit the plan: {first['msg']}; got {first['input']!r}") from error
+        raise UsageError(f"this does not fit the plan: {first_of(error)}") from error
+
+
+def first_of(error: ValidationError) -> str:
+    """The first thing wrong, in a few words."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}; got {str(first['input'])[:80]!r}"

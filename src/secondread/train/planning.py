@@ -92,8 +92,6 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         patients = len({row.group for row in rows})
         if patients < FEW_PATIENTS and _can_simulate(plan):
             plan = replace(plan, simulated=SIMULATED)
-    if given.get("transplant") and _outlined(rows) < 2:
-        raise UsageError(NOTHING_TO_EXCHANGE)
     if all(row.normal for row in rows):
         plan = replace(plan, implant=IMPLANTED)
     reasons.append(
@@ -101,7 +99,15 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         if plan.task.located
         else "no masks: a classifier with an activation map"
     )
-    return settled(overridden(replace(plan, reasons=tuple(reasons)), given), given)
+    plan = settled(overridden(replace(plan, reasons=tuple(reasons)), given), given)
+    require_outlined(plan, rows)
+    return plan
+
+
+def require_outlined(plan: Plan, rows: Sequence[Row]) -> None:
+    """Raise UsageError where lesions are to be exchanged and those of one category alone are outlined in ``rows``."""
+    if plan.transplant and _outlined(rows) < 2:
+        raise UsageError(NOTHING_TO_EXCHANGE)
 
 
 def _outlined(rows: Sequence[Row]) -> int:

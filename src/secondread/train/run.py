@@ -17,6 +17,7 @@ from secondread.discreet import printable
 from secondread.errors import ChecksumError, DataError, UsageError, writing
 from secondread.files import write_whole
 from secondread.index import Index, excluded_lines
+from secondread.index.words import counted
 from secondread.infer import ClassPromise, ModelSpec, save_model
 from secondread.infer.slicewise import network_for
 from secondread.models import build, in_words, loss_for, precision_of
@@ -27,7 +28,7 @@ from secondread.train.checkpoint import State, epochs_done
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, learned_beside, replan
-from secondread.train.planning import teaching
+from secondread.train.planning import require_outlined, teaching
 from secondread.train.slices import feed_for, require_room
 from secondread.train.validate import validate
 
@@ -37,6 +38,11 @@ LAST_KEPT = (
     f"validation has fewer than {FEWEST_GROUPS} patients, or fewer than {FEWEST_GROUPS} who are not normal: too few to "
     "tell which epoch or which way of making masks is best, so the model of the last epoch is kept, and masks begin at "
     "a probability of 0.5"
+)
+
+PAINTED = (
+    "no study of validation has a lesion: lesions were implanted there, and what validation says of finding and "
+    "outlining is said of these"
 )
 
 
@@ -70,16 +76,17 @@ def train(
     """
     began = time.monotonic()
     say = say or _silent
+    told = None if resume or data is None else data.index if isinstance(data, Packed) else data
+    for note in () if told is None else told.notes:  # before a plan is refused, for which they may be the reason
+        say(printable(f"data: {note}"))
     plan, index = read_begun(run) if resume else begin(data, run, overrides, device)
     if index.accepted_leak:
         say(str(index.accepted_leak))
-    for note in () if resume else index.notes:
-        say(printable(f"data: {note}"))
     for line in () if resume else excluded_lines(index.all_rows()):
         say(f"excluded: {line}")
     if resume:
         done = epochs_done(run / "checkpoints")
-        say(f"goes on after epoch {done}" if done else "begins anew: no epoch was finished")
+        say(_goes_on(done, plan))
     for reason in (*plan.reasons, *learned_beside(asdict(plan))):
         say(f"plan: {reason}")
     if plan.start == "starter":
@@ -93,6 +100,7 @@ def train(
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
+    require_of_index(store, index, run)
     require_classes(store, index)
     require_lesions(store, plan)
     for study, reason in store.excluded:
@@ -120,6 +128,7 @@ def begin(
         raise UsageError("nothing to train on")
     if isinstance(data, Packed):
         index, plan, elsewhere = data.index, replan(data.plan, overrides or {}), data.store.place
+        require_outlined(plan, teaching(index, "train"))
     else:
         index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
     build(plan.network)  # refuses a network that cannot be before anything is written
@@ -161,6 +170,22 @@ def store_of(run: Path, index: Index, plan: Plan, *, resume: bool = False, progr
     if resume and (run / STORE_NAME / SPEC).exists():
         return Store.open(run / STORE_NAME)  # the scans may have changed since, or be out of reach
     return pack_for(index, plan, run / STORE_NAME, progress)
+
+
+def _goes_on(done: int, plan: Plan) -> str:
+    if plan.epochs and done >= plan.epochs:
+        return f"all {counted(done, 'epoch')} are learned: what follows them is done again"
+    return f"goes on after epoch {done}" if done else "begins anew: no epoch was finished"
+
+
+def require_of_index(store: Store, index: Index, run: Path) -> None:
+    """Raise ChecksumError where the store holds studies that the index does not know."""
+    known = {row.study for row in index.all_rows()}
+    if stray := next((case.study for case in store.cases if case.study not in known), None):
+        raise ChecksumError(
+            f"{run / INDEX_NAME} is not what the store was packed from (it has no {printable(stray)}): put the right "
+            "one back, or train again"
+        )
 
 
 def require_classes(store: Store, index: Index) -> None:
@@ -265,7 +290,12 @@ def finish(
         familiarity=familiarity,
         trained_on=facts,
     )
-    for sentence in (*([LAST_KEPT] if few else []), promise_in_words(spec), familiarity_in_words(spec)):
+    for sentence in (
+        *([LAST_KEPT] if few else []),
+        *([PAINTED] if implants else []),
+        promise_in_words(spec),
+        familiarity_in_words(spec),
+    ):
         say(sentence)
     save_model(run / "model", spec, state.best, card(spec))
     return run / "model"
