@@ -362,7 +362,8 @@ def read(
             say(line)
         errors = "; errors.json says what could not be read" if outcome.errors else ""
         holds = "findings.json, a mask and a picture each" if pictures else "findings.json and a mask each"
-        say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}: {holds}{errors}")
+        holds = f": {holds}" if outcome.findings else ""
+        say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}{holds}{errors}")
         if as_json:
             answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})
         if not outcome.findings:

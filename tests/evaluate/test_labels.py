@@ -99,6 +99,16 @@ def test_too_little_to_say() -> None:
     assert clean.sentence.startswith("0 of 240 labels are likely wrong and 0 more doubtful")
 
 
+def test_a_reader_that_knows_no_better_than_chance_accuses_nobody() -> None:
+    rng = np.random.default_rng(3)
+    rows = [moved(row, label=list(OTHER)[int(rng.integers(2))], group=row.study) for row in patients(60, 2, signal=0.0)]
+    blocked = [one for one in (find_label_errors(rows, seed=seed) for seed in range(6)) if one.blocked]
+    assert blocked
+    for one in blocked:
+        assert one.suspects == ()
+        assert f"labels {one.named} of 120 studies as they are" in one.sentence
+
+
 def test_the_report_draws_them_and_names_nobody(tmp_path: Path) -> None:
     rows = write_pictures(tmp_path / "data", 40)
     prints = {row.label: np.full((48, 48), 40 + 60 * n, np.uint8) for n, row in enumerate(rows[::40])}

@@ -61,10 +61,11 @@ def test_decisions_are_counted_and_warnings_told_once_with_the_scans_that_carry_
         "warning: b: no t2",
     ]
     assert outcome_words(Outcome([found("cat", None)]), tmp_path) == ["cat: ms (0.75)"]
-    assert outcome_words(Outcome([found("a", "abnormal"), found("b", "normal")]), tmp_path) == [
-        "a: abnormal (0.50), if so, ms (0.75)",
+    assert outcome_words(Outcome([found("a", "abnormal"), found("c", "unsure"), found("b", "normal")]), tmp_path) == [
+        "a: abnormal (0.50), ms (0.75)",
+        "c: unsure (0.50), if so, ms (0.75)",
         "b: normal (0.50)",
-        "1 abnormal, 1 normal",
+        "1 abnormal, 1 normal, 1 unsure",
     ]
     hidden = outcome_words(Outcome([found(f"{HIDDEN}1", "normal", "no t2")]), tmp_path)
     assert hidden[-1] == f"{tmp_path / KEY_NAME} says which file a hidden name stands for"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from secondread.errors import UsageError
 from secondread.index import Index
@@ -202,6 +204,15 @@ def test_what_is_gone_on_with_has_the_mean_of_the_weights_before_and_after(
     monkeypatch.setattr(making, "SLICE_MM", 8.0)
     for module in (making, starter):
         monkeypatch.setattr(module, "STARTER", small)
+    taken: list[Mapping[str, Tensor]] = []
+
+    def noted(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        taken.extend((one, other))
+        # Far from either, so that nothing else can be what is written.
+        return {name: value + 3 for name, value in making_mean(one, other).items()}
+
+    making_mean = making.mean_of
+    monkeypatch.setattr(making, "mean_of", noted)
     curriculum = making.Curriculum(epochs=1, samples=16, held=16, heads=6, start="starter")
     making.make_starter(curriculum, tmp_path / "made", tmp_path / "work")
     state = new_state(curriculum.plan(), "cpu")
@@ -209,7 +220,11 @@ def test_what_is_gone_on_with_has_the_mean_of_the_weights_before_and_after(
     before, after = (open_model(folder, starter.PICTURES)[1].state_dict() for folder in (small, tmp_path / "made"))
     name = "evidence.weight"
     assert not torch.equal(state.best[name], before[name])
-    torch.testing.assert_close(after[name], (state.best[name] + before[name]) / 2, atol=1e-3, rtol=1e-3)
+    for one, other in zip(taken, (before, state.best), strict=True):
+        torch.testing.assert_close(one[name].float(), other[name])
+    torch.testing.assert_close(after[name], (state.best[name] + before[name]) / 2 + 3, atol=2e-3, rtol=0)
+    there_and_back = making_mean({"w": torch.zeros(2).half()}, {"w": torch.full((2,), 2.0)})
+    assert torch.equal(there_and_back["w"], torch.ones(2))
     facts = starter.Starter().pictures.spec.trained_on, open_description(tmp_path / "made", starter.PICTURES).trained_on
     assert facts[1]["simulated_pictures"] == 2 * facts[0]["simulated_pictures"]
 

@@ -159,7 +159,7 @@ def test_a_finished_run_resumes_to_itself(pictures: Index, tmp_path: Path) -> No
     said: list[str] = []
     train(None, tmp_path / "run", resume=True, say=said.append)
     assert weights(tmp_path / "run") == before
-    assert any("all 1 epoch are learned" in line for line in said)
+    assert any("all of 1 epoch" in line for line in said)
 
 
 def test_an_index_of_other_studies_is_no_runs_own(pictures: Index, volumes: Index, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -187,7 +187,8 @@ class Arena:
         """Raise UsageError where a run differs from these in more than a comparison may."""
         plan = Plan.load(run / "plan.json")
         own = {**_axes(plan), "learning_rate": plan.learning_rate, "seed": plan.seed}
-        alike = replan(self.base, {**self.shared, **own})
+        # Reasons are words, and a later release may word them otherwise.
+        alike = replace(replan(self.base, {**self.shared, **own}), reasons=plan.reasons)
         index = run / "index.parquet"
         if plan != alike or (index.exists() and Index.load(index).fingerprint() != self.index.fingerprint()):
             raise UsageError(f"{run} holds a run of other data or another plan: name another folder with -o")

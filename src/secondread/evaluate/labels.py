@@ -76,7 +76,7 @@ class LabelErrors:
     @property
     def sentence(self) -> str:
         if self.blocked is not None:
-            return f"No label was checked: {self.blocked}."
+            return f"No label is named as likely wrong: {self.blocked}."
         likely, doubtful = len(self.likely), len(self.suspects) - len(self.likely)
         return (
             f"{likely:,} of {self.studies:,} labels are likely wrong and {doubtful:,} more doubtful, by a reader that "
@@ -131,10 +131,13 @@ def find_label_errors(rows: Sequence[Row], judged: Sequence[Judged] = (), *, see
     for part in (told, ~told):  # each has probabilities of its own kind, so thresholds of its own
         if part.any():
             best[part], margin[part], likely[part] = confident(given[part], truth[part])
-    named, most = int((given.argmax(1) == truth).sum()), int(np.bincount(truth).max())
-    if named <= most:
-        known_by = f"of {len(known):,} studies the reader labels {named:,} as they are"
-        return LabelErrors(blocked=f"{known_by}, no more than who always says the same class ({most:,})")
+    right = given.argmax(1) == truth
+    named = int(right.sum())
+    if np.mean([right[truth == k].mean() for k in range(len(names))]) <= 1 / len(names):
+        why = (
+            f"the reader labels {named:,} of {len(known):,} studies as they are, and of a class no more than by chance"
+        )
+        return LabelErrors(studies=len(known), named=named, blocked=why)
     order = np.lexsort((-margin, ~likely))
     found = [
         Suspect(

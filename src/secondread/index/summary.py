@@ -113,7 +113,8 @@ def excluded_lines(rows: Sequence[Row]) -> list[str]:
     for reason, mine in sorted(reasons.items(), key=lambda item: -len(item[1]))[:MAX_LINES]:
         others = f" and {len(mine) - 1:,} more" if len(mine) > 1 else ""
         own = mine[0].reason or "" if len(mine) == 1 else reason
-        lines.append(printable(own if own.startswith(mine[0].study) else f"{mine[0].study}{others}: {own}"))
+        named = own.startswith(f"{mine[0].study}: ") and len(mine) == 1
+        lines.append(printable(own if named else f"{mine[0].study}{others}: {own}"))
     if len(reasons) > MAX_LINES:
         lines.append(f"and {len(reasons) - MAX_LINES:,} other reasons")
     return lines

@@ -126,11 +126,13 @@ def outcome_words(outcome: Outcome, out: Path) -> list[str]:
 
 
 def _finding_words(found: Mapping[str, Any]) -> str:
-    presence, kinds = found["presence"], found["categories"]
-    said = [f"{presence['decision']} ({presence['probability']:.2f})"] if presence else []
-    if kinds and (presence is None or presence["decision"] != "normal"):
-        first = max(kinds, key=lambda kind: kind["probability"])
-        said.append(f"{'if so, ' if presence else ''}{first['name']} ({first['probability']:.2f})")
+    presence, said = found["presence"], []
+    decision = presence["decision"] if presence else None
+    if presence:
+        said.append(f"{decision} ({presence['probability']:.2f})")
+    if found["categories"] and decision != "normal":
+        first = max(found["categories"], key=lambda kind: kind["probability"])
+        said.append(f"{'if so, ' * (decision == 'unsure')}{first['name']} ({first['probability']:.2f})")
     return printable(f"{found['study']}: {', '.join(said)}")
 
 

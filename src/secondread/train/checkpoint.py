@@ -126,7 +126,8 @@ def _latest(folder: Path) -> dict[str, Any] | None:
         latest: dict[str, Any] = json.loads(path.read_text())
         version = latest["version"]
         if version == FORMAT_VERSION:
-            return latest | {"progress": TypeAdapter(Progress).validate_python(latest["progress"])}
+            progress = TypeAdapter(Progress).validate_python(latest["progress"])
+            return {"file": str(latest["file"]), "sha256": str(latest["sha256"]), "progress": progress}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

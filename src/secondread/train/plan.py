@@ -154,7 +154,7 @@ def learned_beside(plan: Mapping[str, Any]) -> list[str]:
         "implant": "lesions are implanted into {} of the normal scans, and teach what is not normal",
         "transplant": "in {} of the pictures with an outlined lesion another's takes its place, so that the category "
         "is learned from the lesion, and not from the plane or the patient around it",
-        "simulated": "beside the slices of few patients there are simulated ones, {} as many",
+        "simulated": "beside the slices of the data there are simulated ones, {} as many",
     }
     return [sentence.format(f"{plan[name]:.0%}") for name, sentence in words.items() if plan.get(name)]
 

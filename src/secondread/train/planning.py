@@ -100,14 +100,17 @@ def make_plan(index: Index, overrides: Mapping[str, Any] | None = None, *, devic
         else "no masks: a classifier with an activation map"
     )
     plan = settled(overridden(replace(plan, reasons=tuple(reasons)), given), given)
-    require_outlined(plan, rows)
-    return plan
+    return exchangeable(plan, given, rows)
 
 
-def require_outlined(plan: Plan, rows: Sequence[Row]) -> None:
-    """Raise UsageError where lesions are to be exchanged and those of one category alone are outlined in ``rows``."""
-    if plan.transplant and _outlined(rows) < 2:
+def exchangeable(plan: Plan, given: Mapping[str, Any], rows: Sequence[Row]) -> Plan:
+    """``plan``, without exchanged lesions where those of one category alone are outlined in ``rows``. Raises UsageError
+    where that was ``given``."""
+    if not plan.transplant or _outlined(rows) > 1:
+        return plan
+    if given.get("transplant"):
         raise UsageError(NOTHING_TO_EXCHANGE)
+    return replace(plan, transplant=0.0)
 
 
 def _outlined(rows: Sequence[Row]) -> int:

@@ -28,7 +28,7 @@ from secondread.train.checkpoint import State, epochs_done
 from secondread.train.loop import FEWEST_GROUPS, Report, fit, held_batches, painted, too_few, trained_in
 from secondread.train.packed import INDEX_NAME, NO_VALIDATION, PLAN_NAME, Packed, pack_for, plan_for
 from secondread.train.plan import Plan, learned_beside, replan
-from secondread.train.planning import require_outlined, teaching
+from secondread.train.planning import exchangeable, teaching
 from secondread.train.slices import feed_for, require_room
 from secondread.train.validate import validate
 
@@ -128,7 +128,7 @@ def begin(
         raise UsageError("nothing to train on")
     if isinstance(data, Packed):
         index, plan, elsewhere = data.index, replan(data.plan, overrides or {}), data.store.place
-        require_outlined(plan, teaching(index, "train"))
+        plan = exchangeable(plan, overrides or {}, teaching(index, "train"))
     else:
         index, plan, elsewhere = data, plan_for(data, overrides, device=device), None
     build(plan.network)  # refuses a network that cannot be before anything is written
@@ -174,7 +174,7 @@ def store_of(run: Path, index: Index, plan: Plan, *, resume: bool = False, progr
 
 def _goes_on(done: int, plan: Plan) -> str:
     if plan.epochs and done >= plan.epochs:
-        return f"all {counted(done, 'epoch')} are learned: what follows them is done again"
+        return f"has learned all of {counted(done, 'epoch')}: what follows them is done again"
     return f"goes on after epoch {done}" if done else "begins anew: no epoch was finished"
 
 

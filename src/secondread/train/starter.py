@@ -122,6 +122,8 @@ def _begun(work: Path, plan: Plan) -> dict[str, Any]:
         begun = json.loads(path.read_text(encoding="utf-8"))
         if begun["plan"] != own:
             raise UsageError(f"{work} holds a training by another plan: name another folder (--work)")
+        if plan.start == "starter" and not (work / BEGUN_WITH).exists():
+            raise UsageError(f"{work} lacks the weights it began with: name another folder (--work)")
         return dict(begun["before"])
     if (work / "checkpoints").exists():
         raise UsageError(f"{work} holds a training by nobody knows which plan: name another folder (--work)")
