@@ -180,7 +180,7 @@ def with_presence(
     kinds = np.array(contrasts) if contrasts else np.zeros(len(present))
     ones = [present[~abnormal & (kinds == kind)] for kind in np.unique(kinds)]
     # Just above the highest that must not be called.
-    high = max(float(np.nextafter(np.sort(one)[-1 - int(FALSE_ALARMS * len(one))], 2)) for one in ones if len(one))
+    high = max(float(np.nextafter(np.sort(one)[-1 - int(FALSE_ALARMS * len(one))], 1)) for one in ones if len(one))
     low = min(high, float(np.quantile(present[abnormal], MISSES)))
     return fitted.model_copy(update={"presence_low": low, "presence_high": high})
 
