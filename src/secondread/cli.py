@@ -350,7 +350,7 @@ def read(
     """Read scans: presence, category, location, a mask in the scan's own geometry and a picture per study."""
     with ending("read", f"What was read until then is in {out}."):
         from secondread.index import studies_in
-        from secondread.infer import outcome_words, read_all, reader_for
+        from secondread.infer import outcome_words, read_all, reader_for, written_words
 
         reader, scans, remark = reader_for(paths, device_of(device))
         if remark:
@@ -358,12 +358,8 @@ def read(
         with Progress() as progress:
             studies = studies_in(scans, progress, classes=reader.classes)
             outcome = read_all(reader, studies, out, pictures=pictures, progress=progress)
-        for line in outcome_words(outcome, out):
+        for line in (*outcome_words(outcome, out), written_words(outcome, out, pictures=pictures)):
             say(line)
-        errors = "; errors.json says what could not be read" if outcome.errors else ""
-        holds = "findings.json, a mask and a picture each" if pictures else "findings.json and a mask each"
-        holds = f": {holds}" if outcome.findings else ""
-        say(f"read {len(outcome.findings)} of {len(studies)} studies into {out}{holds}{errors}")
         if as_json:
             answer({"findings": outcome.findings, "errors": outcome.errors, "out": str(out)})
         if not outcome.findings:

@@ -53,7 +53,7 @@ CONTROLS = {
 }
 BLIND = ("metadata", "border", "site")
 """Controls that see nothing of the brain's inside."""
-HINTS = "better than chance"
+GIVEN_AWAY, HINTS = "gives it away", "better than chance"
 SHOWS = {
     "thumbnail": "which shows the plane and the framing more than any lesion",
     "histogram": "which shows the scanner's contrast and scaling more than any lesion",
@@ -79,7 +79,7 @@ class Control:
     @property
     def verdict(self) -> str:
         if self.separates:
-            return "gives it away"
+            return GIVEN_AWAY
         if self.figure.low > CHANCE:
             return HINTS
         return "too few groups to say" if self.rarer < FEW_GROUPS else "no better than chance"

@@ -109,6 +109,8 @@ class LabelErrors:
 def find_label_errors(rows: Sequence[Row], judged: Sequence[Judged] = (), *, seed: int = 0) -> LabelErrors:
     """Check the labels of included rows. ``judged``: studies that a model has judged without having learned from their
     patients; of others the quick reader speaks alone."""
+    from sklearn.metrics import balanced_accuracy_score
+
     known = quick.sampled(quick.readable(rows), seed)
     labels = quick.classes(known)
     # Files with equal bytes are one study, see _probabilities.
@@ -127,17 +129,16 @@ def find_label_errors(rows: Sequence[Row], judged: Sequence[Judged] = (), *, see
         of_model = np.array([said[known[at].study][name] for name in names])
         both = np.sqrt((given[at] + FLOOR) * (of_model + FLOOR))
         given[at] = both / both.sum()
-    best, margin, likely = np.zeros(len(known), np.intp), np.zeros(len(known)), np.zeros(len(known), bool)
-    for part in (told, ~told):  # each has probabilities of its own kind, so thresholds of its own
-        if part.any():
-            best[part], margin[part], likely[part] = confident(given[part], truth[part])
-    right = given.argmax(1) == truth
-    named = int(right.sum())
-    if np.mean([right[truth == k].mean() for k in range(len(names))]) <= 1 / len(names):
+    named = int((given.argmax(1) == truth).sum())
+    if balanced_accuracy_score(truth, given.argmax(1)) <= 1 / len(names):
         why = (
             f"the reader labels {named:,} of {len(known):,} studies as they are, and of a class no more than by chance"
         )
         return LabelErrors(studies=len(known), named=named, blocked=why)
+    best, margin, likely = np.zeros(len(known), np.intp), np.zeros(len(known)), np.zeros(len(known), bool)
+    for part in (told, ~told):  # each has probabilities of its own kind, so thresholds of its own
+        if part.any():
+            best[part], margin[part], likely[part] = confident(given[part], truth[part])
     order = np.lexsort((-margin, ~likely))
     found = [
         Suspect(

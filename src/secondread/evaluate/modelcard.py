@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from secondread.evaluate.audit import CONTROLS, HINTS, class_of
+from secondread.evaluate.audit import CONTROLS, GIVEN_AWAY, HINTS, class_of
 from secondread.index.words import counted
 
 if TYPE_CHECKING:
@@ -102,14 +102,17 @@ def weaker(result: Evaluation) -> str:
 
 def weaknesses(result: Evaluation) -> str:
     """What the audits found, in short; the report says it in full where it belongs."""
-    told = [f"{line.label} by {CONTROLS[line.control]}" for line in result.audit.controls if line.separates]
-    hinted = [line for line in result.audit.controls if line.verdict == HINTS]
+
+    def by(verdict: str) -> str:
+        lines = (line for line in result.audit.controls if line.verdict == verdict)
+        return ", ".join(f"{line.label} by {CONTROLS[line.control]}" for line in lines)
+
+    told, hinted = by(GIVEN_AWAY), by(HINTS)
     said = ["The split leaks, as said at the top."] if result.leaks else []
-    said += [f"Classes can be told by what must not matter: {', '.join(told)}."] if told else []
+    said += [f"Classes can be told by what must not matter: {told}."] if told else []
     said += [f"Shortcuts could not be looked for: {result.audit.blocked}."] if result.audit.blocked else []
-    if not told and hinted:
-        some = ", ".join(f"{line.label} by {CONTROLS[line.control]}" for line in hinted)
-        said += [f"Told from the others better than by chance, if not so well that it must be a shortcut: {some}."]
+    if hinted and not told:
+        said += [f"Told from the others better than by chance, if not so well that it must be a shortcut: {hinted}."]
     return " ".join(said) or "The audits of this report found none; other sites, scanners and people are untested."
 
 

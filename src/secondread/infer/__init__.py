@@ -1,6 +1,6 @@
 """A model and a study to findings."""
 
-from secondread.infer.batch import Outcome, Scan, outcome_words, read_all
+from secondread.infer.batch import Outcome, Scan, outcome_words, read_all, written_words
 from secondread.infer.familiarity import Familiarity, Strangeness, Table, View
 from secondread.infer.picture import reading_picture, save_picture
 from secondread.infer.predict import predict
@@ -47,4 +47,5 @@ __all__ = [
     "save_model",
     "save_picture",
     "voxel_probability",
+    "written_words",
 ]

@@ -125,6 +125,15 @@ def outcome_words(outcome: Outcome, out: Path) -> list[str]:
     return said
 
 
+def written_words(outcome: Outcome, out: Path, *, pictures: bool) -> str:
+    """How many were read, and what lies in ``out``."""
+    read, errors = len(outcome.findings), len(outcome.errors)
+    said = f"read {read} of {read + errors} studies into {out}"
+    if read:
+        said += f": findings.json{', a mask and a picture' if pictures else ' and a mask'} each"
+    return said + ("; errors.json says what could not be read" if errors else "")
+
+
 def _finding_words(found: Mapping[str, Any]) -> str:
     presence, said = found["presence"], []
     decision = presence["decision"] if presence else None

@@ -76,8 +76,8 @@ def train(
     """
     began = time.monotonic()
     say = say or _silent
-    told = None if resume or data is None else data.index if isinstance(data, Packed) else data
-    for note in () if told is None else told.notes:  # before a plan is refused, for which they may be the reason
+    given = data.index if isinstance(data, Packed) else data
+    for note in () if resume or given is None else given.notes:  # before a plan is refused: they may say why
         say(printable(f"data: {note}"))
     plan, index = read_begun(run) if resume else begin(data, run, overrides, device)
     if index.accepted_leak:
@@ -85,18 +85,9 @@ def train(
     for line in () if resume else excluded_lines(index.all_rows()):
         say(f"excluded: {line}")
     if resume:
-        done = epochs_done(run / "checkpoints")
-        say(_goes_on(done, plan))
-    for reason in (*plan.reasons, *learned_beside(asdict(plan))):
-        say(f"plan: {reason}")
-    if plan.start == "starter":
-        say(
-            f"plan: begins with the starter model's weights, at a learning rate of {plan.learning_rate:g} "
-            "(--cold begins with random ones)"
-        )
-    precision = precision_of(plan.precision, device, plan.network.dimensions)
-    if plan.precision == "auto" and precision != torch.float32:
-        say(f"plan: trained in {in_words(precision)}, for which there is hardware here (--precision float32 does not)")
+        say(_goes_on(epochs_done(run / "checkpoints"), plan))
+    for line in plan_lines(plan, device):
+        say(f"plan: {line}")
     if mute := sum(len(index.rows(split)) - len(teaching(index, split)) for split in ("train", "validation")):
         say(f"left out: {mute} studies with neither label nor mask, which teach nothing")
     store = store_of(run, index, plan, resume=resume, progress=progress)
@@ -117,6 +108,20 @@ def train(
             f"the {plan.minutes:g} minutes of the budget were over before the first epoch was: give more --minutes"
         )
     return finish(plan, state, feed, held, run, device, say, progress)
+
+
+def plan_lines(plan: Plan, device: str) -> Iterator[str]:
+    """What a person is told of a plan that is about to be trained by."""
+    yield from plan.reasons
+    yield from learned_beside(asdict(plan))
+    if plan.start == "starter":
+        yield (
+            f"begins with the starter model's weights, at a learning rate of {plan.learning_rate:g} "
+            "(--cold begins with random ones)"
+        )
+    precision = precision_of(plan.precision, device, plan.network.dimensions)
+    if plan.precision == "auto" and precision != torch.float32:
+        yield f"trained in {in_words(precision)}, for which there is hardware here (--precision float32 does not)"
 
 
 def begin(
